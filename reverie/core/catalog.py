@@ -1,0 +1,194 @@
+"""The catalogue: every name that a user may type, read from the packages' tables of contents.
+
+A folder's `__init__.py` names what is public (`__all__`). From those lines come the names on the command
+line, in recipes and in model files, the rows of the documentation's tables, and the list that the law tests
+run over. `names`, `options` and `summary` read the source with `ast`, so that `--help` never imports torch;
+`find` and `build` import. Names are a closed list: nothing in a file is ever imported by a dotted path.
+
+>>> names("samplers")[:2]
+['ancestral', 'ddim']
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import importlib
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from reverie.core.errors import UserError, unknown
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One constructor argument: its name, its annotation as written, its default as written ('' if required)."""
+
+    name: str
+    annotation: str
+    default: str
+
+
+def kebab(name: str) -> str:
+    """A class name as users type it: `VpLinear` → `vp-linear`, `X0` → `x0`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
+
+
+@functools.cache
+def _contents(room: str) -> dict[str, tuple[Path, str]]:
+    """Public name → (source file, class name), from the room's `__init__.py`."""
+    path = ROOT.joinpath(*room.split("."), "__init__.py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    public: list[str] = []
+    source: dict[str, Path] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+            public = list(ast.literal_eval(node.value))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("reverie."):
+            file = ROOT.joinpath(*node.module.split(".")[1:]).with_suffix(".py")
+            source.update({alias.asname or alias.name: file for alias in node.names})
+    return {kebab(name): (source[name], name) for name in public if name in source and name[0].isupper()}
+
+
+@functools.cache
+def _definition(path: Path, name: str) -> ast.ClassDef:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+
+
+def _is_entry(room: str, key: str) -> bool:
+    """Whether the name is a concrete class (an entry) rather than a contract (marked by ABC among its bases)."""
+    definition = _definition(*_contents(room)[key])
+    return not any(isinstance(base, ast.Name) and base.id == "ABC" for base in definition.bases)
+
+
+def names(room: str, base: str | None = None) -> list[str]:
+    """The names a user may type for this room, sorted; only those that derive from `base` when it is given."""
+    entries = sorted(key for key in _contents(room) if _is_entry(room, key))
+    return entries if base is None else [key for key in entries if base in _ancestors(room, key)]
+
+
+def _ancestors(room: str, key: str) -> set[str]:
+    """The names of the base classes, as far as the room's own files define them."""
+    path, name = _contents(room)[key]
+    found: set[str] = set()
+    todo = [b.id for b in _definition(path, name).bases if isinstance(b, ast.Name)]
+    while todo:
+        parent = todo.pop()
+        found.add(parent)
+        if kebab(parent) in _contents(room):
+            todo += [b.id for b in _definition(*_contents(room)[kebab(parent)]).bases if isinstance(b, ast.Name)]
+    return found
+
+
+def summary(room: str, key: str) -> str:
+    """The first line of the entry's docstring."""
+    return (ast.get_docstring(_definition(*_contents(room)[key])) or "").split("\n")[0]
+
+
+def options(room: str, key: str) -> list[Option]:
+    """The entry's constructor arguments: dataclass fields, or the parameters of `__init__` after the first."""
+    return list(_options(_definition(*_contents(room)[_known(room, key)])))
+
+
+def _options(definition: ast.ClassDef) -> Iterator[Option]:
+    for node in definition.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            annotation = ast.unparse(node.annotation)
+            if not annotation.startswith("ClassVar"):
+                yield Option(node.target.id, annotation, ast.unparse(node.value) if node.value else "")
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            arguments = node.args
+            for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+                annotation = ast.unparse(argument.annotation) if argument.annotation else "Any"
+                yield Option(argument.arg, annotation, ast.unparse(default) if default else "")
+
+
+def _known(room: str, key: str) -> str:
+    if key not in _contents(room):
+        raise unknown(room.split(".")[-1].rstrip("s"), key, names(room))
+    return key
+
+
+def find(room: str, key: str) -> type:
+    """The class behind a name from the closed list; an unknown name suggests the nearest."""
+    path, name = _contents(room)[_known(room, key)]
+    module = ".".join(("reverie", *path.relative_to(ROOT).with_suffix("").parts))
+    return getattr(importlib.import_module(module), name)
+
+
+def build(room: str, config: Mapping[str, Any], *, where: str = "", **given: Any) -> Any:
+    """Make the object that `{"name": key, option: value, ...}` describes.
+
+    `given` holds arguments that are objects (a process, a schedule) and so are no options. Raises UserError that
+    names the place for an unknown name or option, a value of the wrong type, or one that the constructor refuses.
+    """
+    key = config.get("name", "")
+    place = where or room.split(".")[-1].rstrip("s")
+    entry = find(room, key)
+    allowed = {option.name: option for option in options(room, key) if option.name not in given}
+    chosen = {}
+    for name, value in config.items():
+        if name == "name":
+            continue
+        if name not in allowed:
+            raise unknown(f"option of {place} '{key}':", name, allowed)
+        chosen[name] = checked(value, allowed[name].annotation, f"{place}.{name}")
+    try:
+        return entry(**given, **chosen)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{place} '{key}': {error}") from error
+
+
+def describe(room: str, entry: Any) -> dict[str, Any]:
+    """The inverse of `build`: the name and options of an object made from this room."""
+    key = kebab(type(entry).__name__)
+    values = {option.name: getattr(entry, option.name) for option in options(room, key)}
+    return {"name": key} | {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if _is_plain(v)}
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (str, int, float, bool, tuple, list, type(None)))
+
+
+def checked(value: Any, annotation: str, place: str) -> Any:
+    """Hold a plain value against an annotation as written; text from the command line is converted, nothing guessed."""
+    wanted = [part.strip() for part in annotation.split("|")]
+    if "None" in wanted and (value is None or value == "none"):
+        return None
+    for kind in wanted:
+        converted = _convert(value, kind)
+        if converted is not None:
+            return converted
+    raise UserError(f"{place} must be {annotation.replace(' | ', ' or ')}, not {value!r}")
+
+
+def _convert(value: Any, kind: str) -> Any:
+    if kind.startswith("tuple["):
+        parts = [p for p in value.split(",") if p] if isinstance(value, str) else value
+        if not isinstance(parts, (list, tuple)):
+            return None
+        inner = kind[len("tuple[") : -1].split(",")[0].strip()
+        converted = tuple(_convert(part, inner) for part in parts)
+        return None if None in converted else converted
+    if kind == "bool":
+        words = {"true": True, "false": False, True: True, False: False}
+        key = value.lower() if isinstance(value, str) else value
+        return words.get(key) if isinstance(key, (str, bool)) else None
+    if kind in ("int", "float") and not isinstance(value, bool) and isinstance(value, (str, int, float)):
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            return None
+        if not math.isfinite(number) or (kind == "int" and number != int(number)):
+            return None
+        return int(number) if kind == "int" else number
+    if kind == "str" and isinstance(value, str):
+        return value
+    return None
