@@ -75,16 +75,27 @@ def names(room: str, base: str | None = None) -> list[str]:
 
 
 def _ancestors(room: str, key: str) -> set[str]:
-    """The names of the base classes, as far as the room's own files define them."""
+    """The names of all base classes, followed through the project's own files."""
     path, name = _contents(room)[key]
-    found: set[str] = set()
-    todo = [b.id for b in _definition(path, name).bases if isinstance(b, ast.Name)]
-    while todo:
-        parent = todo.pop()
-        found.add(parent)
-        if kebab(parent) in _contents(room):
-            todo += [b.id for b in _definition(*_contents(room)[kebab(parent)]).bases if isinstance(b, ast.Name)]
-    return found
+    return set(_lineage(path, name))
+
+
+@functools.cache
+def _lineage(path: Path, name: str) -> tuple[str, ...]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    local = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    elsewhere = {
+        alias.asname or alias.name: ROOT.joinpath(*node.module.split(".")[1:]).with_suffix(".py")
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("reverie.")
+        for alias in node.names
+    }
+    found: list[str] = []
+    for base in local[name].bases:
+        if isinstance(base, ast.Name):
+            file = path if base.id in local else elsewhere.get(base.id)
+            found += [base.id, *(_lineage(file, base.id) if file else ())]
+    return tuple(found)
 
 
 def summary(room: str, key: str) -> str:

@@ -89,13 +89,17 @@ class Rng:
         """The same streams for other rows: their global numbers (B,) int64, or the number of the first row."""
         return self._derived(self._key, examples)
 
-    def _bits(self, rows: int, count: int, device: torch.device) -> Tensor:
-        """64 random bits for each of `count` elements of `rows` examples: (rows, count) int64."""
+    def numbers(self, rows: int) -> Tensor:
+        """The global numbers of the first `rows` examples, (rows,) int64."""
         first = self._examples
         number = torch.arange(first, first + rows) if isinstance(first, int) else first[:rows]
         if number.shape[0] != rows:
             raise ValueError(f"this Rng names {number.shape[0]} examples, but {rows} rows were asked for")
-        key = _mix(number.to(device) * _SGAMMA + _signed(self._key))
+        return number
+
+    def _bits(self, rows: int, count: int, device: torch.device) -> Tensor:
+        """64 random bits for each of `count` elements of `rows` examples: (rows, count) int64."""
+        key = _mix(self.numbers(rows).to(device) * _SGAMMA + _signed(self._key))
         return _mix(_counters(count, device) + key[:, None])
 
     def normal(self, like: Tensor) -> Tensor:
