@@ -21,12 +21,16 @@ from reverie.samplers.base import Sampler, State
 class Ancestral(Sampler):
     """x_s ~ E over x_0 ~ p(x_0 | x_t) of q(x_s | x_0, x_t); at s = 0 the mean, no noise.
 
+    `draw_last` draws x_0 from the posterior instead of taking its mean: with an exact Gaussian posterior the sampler
+    is then exact in any number of steps.
+
     The reverse variance is the posterior's spread: β̃ for a network that states none, the learned one for a network
     that does. `v` overrides it (Gaussian only) with β^v β̃^(1−v): 0 is β̃ ("small"), 1 is β ("large").
     Reference for v: Nichol & Dhariwal 2021, equation 15.
     """
 
     v: float | None = None
+    draw_last: bool = False
     order: ClassVar[int] = 1
     stochastic: ClassVar[bool] = True
 
@@ -43,6 +47,6 @@ class Ancestral(Sampler):
         if self.v is not None and s > 0:
             posterior = normal(posterior.mean, gaussian(denoiser).posterior_std(self.v, s, t))
         reverse = denoiser.process.reverse(posterior, x, s, t)
-        return (reverse.sample(rng) if s > 0 else reverse.settle(rng)), state
+        return (reverse.sample(rng) if s > 0 or self.draw_last else reverse.settle(rng)), state
 
 
