@@ -150,18 +150,31 @@ def build(room: str, config: Mapping[str, Any], *, where: str = "", **given: Any
             continue
         if name not in allowed:
             raise unknown(f"option of {place} '{key}':", name, allowed)
-        chosen[name] = checked(value, allowed[name].annotation, f"{place}.{name}")
+        chosen[name] = _value(room, value, allowed[name].annotation, f"{place}.{name}")
     try:
         return entry(**given, **chosen)
     except (ValueError, TypeError) as error:
         raise UserError(f"{place} '{key}': {error}") from error
 
 
+def _value(room: str, value: Any, annotation: str, place: str) -> Any:
+    """An option's value: a plain one, or an entry of the same room where the option asks for one (a schedule inside)."""
+    if kebab(annotation) in _contents(room):
+        return build(room, {"name": value} if isinstance(value, str) else value, where=place)
+    return checked(value, annotation, place)
+
+
 def describe(room: str, entry: Any) -> dict[str, Any]:
     """The inverse of `build`: the name and options of an object made from this room."""
     key = kebab(type(entry).__name__)
-    values = {option.name: getattr(entry, option.name) for option in options(room, key)}
-    return {"name": key} | {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if _is_plain(v)}
+    described: dict[str, Any] = {"name": key}
+    for option in options(room, key):
+        value = getattr(entry, option.name)
+        if kebab(option.annotation) in _contents(room):
+            described[option.name] = describe(room, value)
+        elif _is_plain(value):
+            described[option.name] = list(value) if isinstance(value, tuple) else value
+    return described
 
 
 def _is_plain(value: Any) -> bool:

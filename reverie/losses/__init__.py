@@ -1,6 +1,6 @@
 """Training objectives: one regression loss, crossed with weights and laws of times."""
 
-from reverie.losses.base import Loss
+from reverie.losses.base import Loss, TimedLoss
 from reverie.losses.regression import Regression
 from reverie.losses.times import Continuous, Discrete, LogNormal, LogUniform, Times
 from reverie.losses.weights import (
@@ -29,6 +29,7 @@ __all__ = [
     "Simple",
     "Snr",
     "SnrPlusOne",
+    "TimedLoss",
     "Times",
     "TruncatedSnr",
     "Weight",

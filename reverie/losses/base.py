@@ -12,6 +12,7 @@ from torch import Tensor
 
 from reverie.core.rng import Rng
 from reverie.denoisers import Denoiser
+from reverie.losses.times import Times
 
 
 class Loss(ABC):
@@ -20,3 +21,16 @@ class Loss(ABC):
     @abstractmethod
     def __call__(self, denoiser: Denoiser, x0: Tensor, *, rng: Rng) -> Tensor:
         """The loss of each example, (B,)."""
+
+
+class TimedLoss(Loss, ABC):
+    """An objective that is an average over times: the law of times and the loss at given times, apart."""
+
+    times: Times
+
+    @abstractmethod
+    def at(self, denoiser: Denoiser, x0: Tensor, t: Tensor, *, rng: Rng) -> Tensor:
+        """The loss of each example at its own time t (B,)."""
+
+    def __call__(self, denoiser: Denoiser, x0: Tensor, *, rng: Rng) -> Tensor:
+        return self.at(denoiser, x0, self.times.draw(denoiser.process, rng, len(x0)), rng=rng)

@@ -13,13 +13,13 @@ from torch import Tensor
 from reverie.core.rng import Rng
 from reverie.core.tensors import expand, mean_features
 from reverie.denoisers import Denoiser, gaussian
-from reverie.losses.base import Loss
+from reverie.losses.base import TimedLoss
 from reverie.losses.times import Continuous, Times
 from reverie.losses.weights import Simple, Weight
 
 
 @dataclass(frozen=True)
-class Regression(Loss):
+class Regression(TimedLoss):
     """w(λ_t) times the mean squared error of x̂_0 over the elements.
 
     `antithetic`: neighbouring examples 2k, 2k+1 get noise ε and −ε.
@@ -29,12 +29,7 @@ class Regression(Loss):
     times: Times = field(default_factory=Continuous)
     antithetic: bool = False
 
-    def __call__(self, denoiser: Denoiser, x0: Tensor, *, rng: Rng) -> Tensor:
-        t = self.times.draw(denoiser.process, rng, len(x0))
-        return self.at(denoiser, x0, t, rng=rng)
-
     def at(self, denoiser: Denoiser, x0: Tensor, t: Tensor, *, rng: Rng) -> Tensor:
-        """The loss of each example at its own time t (B,)."""
         schedule = gaussian(denoiser).schedule
         eps = self._noise(x0, rng)
         xt = expand(schedule.alpha(t), x0) * x0 + expand(schedule.sigma(t), x0) * eps

@@ -70,15 +70,38 @@ class Schedule(ABC):
 
     @final
     def time_of(self, log_snr: Scalar) -> Scalar:
-        """The time at which the schedule has this log signal-to-noise ratio, by bisection to rounding."""
+        """The time at which the schedule has this log signal-to-noise ratio, by safeguarded regula falsi."""
         if not isinstance(log_snr, Tensor):
             return float(self.time_of(torch.tensor([float(log_snr)], dtype=torch.float64))[0])
-        low, high = torch.zeros_like(log_snr), torch.ones_like(log_snr)
-        for _ in range(64):
-            middle = (low + high) / 2
-            above = self.log_snr(middle) > log_snr
-            low, high = torch.where(above, middle, low), torch.where(above, high, middle)
-        return (low + high) / 2
+        low, high = _bracket(self, log_snr)
+        f_low, f_high = self.log_snr(low) - log_snr, self.log_snr(high) - log_snr
+        was_above = torch.zeros_like(log_snr)
+        for _ in range(9):
+            # regula falsi; by the Illinois rule an end that stays twice in a row counts half
+            middle = low + (high - low) * (f_low / (f_low - f_high)).nan_to_num(0.5)
+            f = self.log_snr(middle) - log_snr
+            above = (f > 0).to(f)
+            again = 1 - 0.5 * (above == was_above).to(f)
+            f_low, f_high = torch.where(f > 0, f, f_low * again), torch.where(f > 0, f_high * again, f)
+            low, high, was_above = torch.where(f > 0, middle, low), torch.where(f > 0, high, middle), above
+        return middle.clamp(0, 1)
+
+
+def _bracket(schedule: Schedule, log_snr: Tensor) -> tuple[Tensor, Tensor]:
+    """Neighbouring times of a table between which the schedule passes the given value."""
+    times, values = _table(schedule)
+    index = torch.searchsorted(-values, -log_snr.contiguous()).clamp(1, len(times) - 1)
+    return times[index - 1], times[index]
+
+
+@functools.lru_cache(maxsize=64)
+def _table(schedule: Schedule) -> tuple[Tensor, Tensor]:
+    """Times from 0 to 1, dense near both ends, and the log-SNR there."""
+    near = torch.logspace(-12, -2, 200, dtype=torch.float64)
+    middle = torch.linspace(0.01, 0.99, 1000, dtype=torch.float64)[1:-1]
+    zero = torch.zeros(1, dtype=torch.float64)
+    times = torch.cat((zero, near, middle, (1 - near).flip(0), zero + 1))
+    return times, torch.as_tensor(schedule.log_snr(times))
 
 
 def _derivative(function: Callable[[Scalar], Scalar], t: Scalar) -> Scalar:

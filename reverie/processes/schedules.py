@@ -161,9 +161,10 @@ class Sigmoid(Schedule):
             raise ValueError("needs start < end, tau > 0 and 0 <= clip < 1")
 
     def _erased(self, t: Scalar) -> Scalar:
-        low, high = sigmoid(self.start / self.tau), sigmoid(self.end / self.tau)
-        at = sigmoid((self.start + t * (self.end - self.start)) / self.tau)
-        return (at - low) / (high - low) * (1 - self.clip)
+        # S(x) − S(y) = S(x) S(−y) (1 − e^{y−x}): no cancellation near t = 0
+        a, span = self.start / self.tau, (self.end - self.start) / self.tau
+        whole = sigmoid(a + span) * -expm1(-span)
+        return sigmoid(a + t * span) * -expm1(-t * span) / whole * (1 - self.clip)
 
     def alpha(self, t: Scalar) -> Scalar:
         return sqrt(1 - self._erased(t))

@@ -1,0 +1,53 @@
+"""From a configuration to objects: each section names an entry of the catalogue and its options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from reverie.core import catalog
+from reverie.core.errors import UserError
+from reverie.data import Spec
+from reverie.denoisers import Denoiser
+from reverie.losses import Loss
+from reverie.samplers import Grid, Sampler
+from reverie.training.recipe import SECTIONS, Config
+
+
+def part(config: Config, section: str, **given: Any) -> Any:
+    """The object that a section describes; of `given`, what its constructor takes is passed."""
+    room, _ = SECTIONS[section]
+    entry = config[section]
+    wanted = {option.name for option in catalog.options(room, entry["name"])}
+    taken = {k: v for k, v in given.items() if k in wanted and k not in entry}
+    return catalog.build(room, entry, where=section, **taken)
+
+
+def build_denoiser(config: Config, spec: Spec, network: nn.Module | None = None) -> Denoiser:
+    """The process, the prediction and the network, joined; weights as the network's own initialiser leaves them."""
+    process = part(config, "process", schedule=part(config, "schedule"))
+    prediction = part(config, "prediction")
+    learned = bool(config["denoiser"].get("learned_std", False))
+    if network is None:
+        network = part(
+            config,
+            "network",
+            shape=tuple(spec.shape),
+            outputs=2 if learned else 1,
+            classes=len(spec.classes),
+            conditions=len(spec.conditions),
+        )
+    try:
+        return part(config, "denoiser", process=process, network=network, prediction=prediction)
+    except ValueError as error:
+        raise UserError(f"denoiser: {error}") from error
+
+
+def build_loss(config: Config) -> Loss:
+    return part(config, "loss", weight=part(config, "weight"), times=part(config, "times"))
+
+
+def build_sampler(config: Config) -> tuple[Sampler, Grid, int]:
+    """The sampler, the grid and the number of steps that sampling uses unless told otherwise."""
+    return part(config, "sampler"), part(config, "grid"), int(config["sampling"]["steps"])

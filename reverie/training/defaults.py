@@ -1,0 +1,75 @@
+"""Defaults from the data's shape and size and the time given: what `reverie train` does when nobody tunes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reverie import networks
+from reverie.core import catalog
+from reverie.data import Spec
+from reverie.training.recipe import DEFAULTS, SECTIONS, Config, merge
+
+
+def choose(spec: Spec, count: int, chosen: Config) -> Config:
+    """The whole configuration for this data: the defaults, overridden by what the user chose.
+
+    `count` is the number of training examples. Entries with an option `data_std` get the data's own.
+    """
+    length = {k: v for k, v in chosen.get("training", {}).items() if k in ("minutes", "steps")}
+    if not length:
+        length = {"minutes": _minutes(spec)}
+    minutes = float(length.get("minutes") or 10.0)
+    points = len(spec.shape) == 1
+    by_data: Config = {
+        "network": networks.suggest(spec.shape, count, minutes),
+        "training": {
+            **length,
+            "batch": max(1, min(512 if points else 128, count)),
+            "learning_rate": 2e-3,
+            "ema": 0.1,
+        },
+    }
+    config = merge(DEFAULTS, by_data, chosen)
+    return _with_data_std(config, spec)
+
+
+def _minutes(spec: Spec) -> float:
+    """A length for a first look: points learn in a minute, small images in three, larger ones need longer."""
+    if len(spec.shape) == 1:
+        return 1.0
+    pixels = spec.dimensions
+    return 3.0 if pixels <= 256 else 10.0 if pixels <= 4096 else 30.0
+
+
+def _with_data_std(config: Config, spec: Spec) -> Config:
+    for section, (room, _) in SECTIONS.items():
+        names = [option.name for option in catalog.options(room, config[section]["name"])]
+        if "data_std" in names:
+            config[section].setdefault("data_std", round(float(spec.std), 6))
+    return config
+
+
+def explain(spec: Spec, count: int, config: Config) -> list[tuple[str, str]]:
+    """The choices as rows for the user: what, and which."""
+
+    def line(section: str) -> str:
+        options = ", ".join(f"{k} {_short(v)}" for k, v in config[section].items() if k != "name")
+        return config[section]["name"] + (f" ({options})" if options else "")
+
+    shape = "×".join(str(n) for n in spec.shape)
+    labels = f", {len(spec.classes)} classes" if spec.classes else ""
+    training = config["training"]
+    length = f"{training['steps']} steps" if training.get("steps") else f"{training['minutes']:g} minutes"
+    return [
+        ("data", f"{spec.name}: {count} training examples of {shape} ({spec.kind}{labels})"),
+        ("process", f"{config['process']['name']}, schedule {line('schedule')}"),
+        ("prediction", line("prediction")),
+        ("loss", f"{config['loss']['name']}: weight {line('weight')}, times {line('times')}"),
+        ("network", line("network")),
+        ("training", f"{length}, batch {training['batch']}, learning rate {training['learning_rate']:g}"),
+        ("sampling", f"{line('sampler')}, {config['sampling']['steps']} steps, grid {line('grid')}"),
+    ]
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,74 @@
+"""How a run is trained: plain numbers, the `[training]` table of a recipe. This module stays free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Length, optimizer and bookkeeping of a run.
+
+    `minutes` is turned into `steps` by timing the first steps; give either. Rates are per update, an update is one
+    step of the optimizer on `batch` examples in all (over every process, in `accumulate` parts).
+    """
+
+    minutes: float | None = None
+    steps: int | None = None
+    batch: int = 64
+    accumulate: int = 1
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    decay: float = 1.0
+    weight_decay: float = 0.0
+    beta2: float = 0.99
+    clip: float = 1.0
+    ema: float = 0.1
+    label_dropout: float = 0.1
+    balance: bool = False
+    holdout: float = 0.1
+    precision: str = "auto"
+    previews: int = 4
+    checkpoints: int = 4
+    keep: int = 2
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        positive = ("minutes", "steps", "batch", "accumulate", "learning_rate", "clip", "keep")
+        for name in positive:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be above 0, not {value}")
+        for name in ("weight_decay", "warmup", "previews", "checkpoints", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
+        for name in ("ema", "label_dropout", "holdout", "beta2", "decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
+        if self.batch % self.accumulate:
+            raise ValueError(f"batch {self.batch} cannot be cut into {self.accumulate} equal parts")
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise ValueError(f"precision must be auto, fp32 or bf16, not '{self.precision}'")
+
+
+HELP = {
+    "minutes": "length of training in minutes (measured, then turned into steps)",
+    "steps": "length of training in updates",
+    "batch": "examples per update, over all processes",
+    "accumulate": "parts an update's batch is computed in (less memory, same result)",
+    "learning_rate": "peak learning rate of AdamW",
+    "warmup": "updates over which the learning rate rises",
+    "decay": "share of the run over which the learning rate then falls to 0 (cosine)",
+    "weight_decay": "AdamW's decoupled weight decay",
+    "beta2": "AdamW's second moment decay",
+    "clip": "gradient norm above which gradients are scaled down",
+    "ema": "length of the weights' average as a share of the run so far; 0 for none",
+    "label_dropout": "share of examples shown without their label or condition",
+    "balance": "show rare classes as often as common ones",
+    "holdout": "share of the data never trained on",
+    "precision": "auto, fp32 or bf16 arithmetic in the network",
+    "previews": "sample grids drawn during the run",
+    "checkpoints": "resume points written during the run, besides the last",
+    "keep": "newest resume points kept on disk",
+    "patience": "stop after this many previews without a better held-out loss; 0 for never",
+}
