@@ -55,13 +55,13 @@ class Normal(Distribution):
     def sample(self, rng: Rng) -> Tensor:
         if not isinstance(self.std, Tensor) and self.std == 0:
             return self.mean
-        return torch.addcmul(self.mean, rng.normal(self.mean), torch.as_tensor(self.std).to(self.mean))
+        return torch.addcmul(self.mean, rng.normal(self.mean), self._std())
 
     def settle(self, rng: Rng) -> Tensor:
         return self.mean
 
     def _std(self) -> Tensor:
-        return torch.as_tensor(self.std).to(self.mean)
+        return torch.as_tensor(self.std, dtype=self.mean.dtype, device=self.mean.device)
 
     def log_prob(self, x: Tensor) -> Tensor:
         std = self._std()

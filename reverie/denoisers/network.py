@@ -76,7 +76,7 @@ class NetworkDenoiser(Denoiser):
         c0, _, std = self.process.bridge_coefficients(s, t)
         beta = expand(self.process.schedule.ratio(s, t)[1] ** 2, xt)
         beta_tilde = expand(std**2, xt)
-        log_ratio = torch.as_tensor(beta / beta_tilde).to(xt).log()
+        log_ratio = torch.as_tensor(beta / beta_tilde, dtype=xt.dtype, device=xt.device).log()
         return (beta_tilde * torch.expm1(raw.sigmoid() * log_ratio)).sqrt() / expand(c0, xt)
 
     @staticmethod
