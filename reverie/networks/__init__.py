@@ -1,0 +1,30 @@
+"""Networks: they know tensors, a noise level and conditions, and nothing of diffusion."""
+
+from reverie.networks.autoencoder import Autoencoder
+from reverie.networks.base import Network
+from reverie.networks.choice import suggest
+from reverie.networks.classifier import Classifier, Labeller
+from reverie.networks.cost import flops, parameters
+from reverie.networks.embedding import Features, Fourier, Sinusoidal
+from reverie.networks.mlp import Mlp
+from reverie.networks.speed import keep_memory, precision
+from reverie.networks.unet import Unet
+from reverie.networks.weights import initialise
+
+__all__ = [
+    "Autoencoder",
+    "Classifier",
+    "Features",
+    "Fourier",
+    "Labeller",
+    "Mlp",
+    "Network",
+    "Sinusoidal",
+    "Unet",
+    "flops",
+    "initialise",
+    "keep_memory",
+    "parameters",
+    "precision",
+    "suggest",
+]

@@ -1,0 +1,110 @@
+"""The parts of a convolutional network: residual block, attention, halving and doubling, pixels into channels.
+
+Reference: Dhariwal & Nichol 2021, arXiv:2105.05233, section 3; Shi et al. 2016, arXiv:1609.05158 (pixel shuffle).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reverie.networks.embedding import channel_dropout
+from reverie.networks.layers import Linear, channel_norm, convolution
+
+
+def spread(vector: Tensor, like: Tensor) -> Tensor:
+    """(B, C) shaped to meet (B, C, *space)."""
+    return vector.reshape(*vector.shape, *(1,) * (like.dim() - 2))
+
+
+class Residual(nn.Module):
+    """skip(x) + conv(SiLU((1 + a) norm(conv(SiLU(norm(x)))) + b)), with (a, b) read from the embedding."""
+
+    def __init__(
+        self, axes: int, inputs: int, outputs: int, *, embedding: int, dropout: float = 0.0, number: int = 0
+    ) -> None:
+        super().__init__()
+        self.dropout, self.number = dropout, number
+        self.first = convolution(axes, inputs, outputs)
+        self.modulation = Linear(embedding, 2 * outputs, gain=0.3)
+        self.second = convolution(axes, outputs, outputs, gain=0.3)
+        self.skip = convolution(axes, inputs, outputs, size=1) if inputs != outputs else None
+
+    def forward(self, x: Tensor, embedding: Tensor, noise: Tensor) -> Tensor:
+        h = channel_norm(self.first(F.silu(channel_norm(x))))
+        scale, shift = spread(self.modulation(embedding), h).to(h.dtype).chunk(2, 1)
+        h = F.silu(torch.addcmul(shift, h, 1 + scale))
+        if self.dropout and self.training:
+            h = channel_dropout(h, noise, rate=self.dropout, layer=self.number)
+        return (x if self.skip is None else self.skip(x)) + self.second(h)
+
+
+class Attention(nn.Module):
+    """x + W softmax(q·k/√d) v over all pixels, with `heads` heads (one wide head is fastest).
+
+    Reference: Vaswani et al. 2017, equation 1.
+    """
+
+    def __init__(self, width: int, *, heads: int = 1) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"{width} channels cannot be cut into {heads} heads")
+        self.heads = heads
+        self.into, self.out = Linear(width, 3 * width, bias=False), Linear(width, width, gain=0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).transpose(1, 2)
+        batch, count, width = tokens.shape
+        parts = self.into(F.layer_norm(tokens, (width,))).view(batch, count, 3, self.heads, width // self.heads)
+        q, k, v = parts.permute(2, 0, 3, 1, 4).flatten(1, 2).unbind(0)
+        weight = torch.bmm(q, k.transpose(1, 2)).div_(math.sqrt(width // self.heads)).softmax(-1)
+        mixed = torch.bmm(weight.to(v.dtype), v)
+        mixed = mixed.view(batch, self.heads, count, -1).transpose(1, 2).reshape(batch, count, width)
+        return x + self.out(mixed).transpose(1, 2).reshape(x.shape)
+
+
+def cut(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """The first pixels along each axis: (B, C, *space) → (B, C, *size)."""
+    for axis, n in enumerate(size, 2):
+        x = x.narrow(axis, 0, n)
+    return x
+
+
+def double(x: Tensor, size: torch.Size) -> Tensor:
+    """Every pixel repeated twice along each axis, then cut to `size`, (B, C, *size): the adjoint grid of stride 2."""
+    for axis in range(2, x.dim()):
+        if size[axis - 2] > 1:
+            x = x.repeat_interleave(2, axis)
+    return cut(x, size)
+
+
+def fold(x: Tensor, patch: int) -> Tensor:
+    """Pixels of each patch into channels: (B, C, *space) → (B, C·patch^axes, *ceil(space/patch)).
+
+    The border is repeated where the patch does not divide the size; axes of length one stay as they are.
+    """
+    for axis in range(2, x.dim()):
+        if x.shape[axis] == 1 or patch == 1:
+            continue
+        missing = -x.shape[axis] % patch
+        if missing:
+            x = torch.cat((x, x.narrow(axis, x.shape[axis] - 1, 1).expand_as(x.narrow(axis, 0, missing))), axis)
+        x = x.unflatten(axis, (-1, patch)).movedim(axis + 1, 2).flatten(1, 2)
+    return x
+
+
+def unfold(x: Tensor, patch: int, size: tuple[int, ...]) -> Tensor:
+    """The inverse of `fold`, cut to `size`: (B, C·patch^axes, *space) → (B, C, *size)."""
+    for axis in reversed(range(2, x.dim())):
+        if size[axis - 2] == 1 or patch == 1:
+            continue
+        x = x.unflatten(1, (-1, patch)).movedim(2, axis + 1).flatten(axis, axis + 1)
+    return cut(x, size)
+
+
+def folded(shape: tuple[int, ...], patch: int) -> int:
+    """How many channels `fold` makes of an array of `shape` (C, *space)."""
+    return shape[0] * patch ** sum(n > 1 for n in shape[1:])

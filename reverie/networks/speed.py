@@ -1,0 +1,54 @@
+"""The same function, faster: bfloat16 where the processor has it, and freed memory kept for the next step."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+
+# glibc's mallopt parameters (malloc.h).
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+
+
+@functools.cache
+def keep_memory() -> bool:
+    """Ask the C library to keep freed memory in the process; whether it agreed.
+
+    A training step frees and asks again for the same large blocks, and glibc maps each one afresh from the kernel,
+    page by page. With this, they come from the heap. Other C libraries are left alone.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return False
+    mallopt.argtypes, mallopt.restype = [ctypes.c_int, ctypes.c_int], ctypes.c_int
+    largest = 2**31 - 1
+    wanted = ((_MMAP_THRESHOLD, 2**30), (_TRIM_THRESHOLD, largest), (_TOP_PAD, 2**28))
+    return min(mallopt(name, value) for name, value in wanted) == 1
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return False
+
+
+def precision(mode: str, device: str | torch.device = "cpu") -> Callable[[], AbstractContextManager[None]]:
+    """A maker of contexts in which the network computes: 'fp32', 'bf16' or 'auto' (bf16 where hardware has it).
+
+    Weights, optimizer and everything outside products and convolutions stay fp32.
+    """
+    if mode not in ("auto", "fp32", "bf16"):
+        raise ValueError(f"precision must be auto, fp32 or bf16, not '{mode}'")
+    device = torch.device(device)
+    if mode == "fp32" or (mode == "auto" and not has_bf16(device)):
+        return contextlib.nullcontext
+    return functools.partial(torch.autocast, device.type, torch.bfloat16)
