@@ -123,8 +123,13 @@ def _options(definition: ast.ClassDef) -> Iterator[Option]:
 
 def _known(room: str, key: str) -> str:
     if key not in _contents(room):
-        raise unknown(room.split(".")[-1].rstrip("s"), key, names(room))
+        raise unknown(_singular(room), key, names(room))
     return key
+
+
+def _singular(room: str) -> str:
+    """What one entry of the room is called: processes → process, samplers → sampler."""
+    return re.sub(r"(?<=ss)es$|s$", "", room)
 
 
 def find(room: str, key: str) -> type:
@@ -141,7 +146,7 @@ def build(room: str, config: Mapping[str, Any], *, where: str = "", **given: Any
     names the place for an unknown name or option, a value of the wrong type, or one that the constructor refuses.
     """
     key = config.get("name", "")
-    place = where or room.split(".")[-1].rstrip("s")
+    place = where or _singular(room)
     entry = find(room, key)
     allowed = {option.name: option for option in options(room, key) if option.name not in given}
     chosen = {}
@@ -158,7 +163,7 @@ def build(room: str, config: Mapping[str, Any], *, where: str = "", **given: Any
 
 
 def _value(room: str, value: Any, annotation: str, place: str) -> Any:
-    """An option's value: a plain one, or an entry of the same room where the option asks for one (a schedule inside)."""
+    """An option's value: a plain one, or an entry of the same room where the option asks for one (a schedule)."""
     if kebab(annotation) in _contents(room):
         return build(room, {"name": value} if isinstance(value, str) else value, where=place)
     return checked(value, annotation, place)

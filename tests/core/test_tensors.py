@@ -21,7 +21,9 @@ def test_a_number_and_a_tensor_get_the_same_value(name, x):
     assert number == pytest.approx(float(tensor), rel=1e-14, abs=1e-300)
 
 
-@pytest.mark.parametrize(("name", "x"), [("log", 0.0), ("log", 2.0), ("log1p", -1.0), ("log1p", 0.3), ("sqrt", 0.0), ("sqrt", 2.0)])
+@pytest.mark.parametrize(
+    ("name", "x"), [("log", 0.0), ("log", 2.0), ("log1p", -1.0), ("log1p", 0.3), ("sqrt", 0.0), ("sqrt", 2.0)]
+)
 def test_logarithms_reach_minus_infinity_alike(name, x):
     function = getattr(tensors, name)
     assert function(x) == pytest.approx(float(function(torch.tensor([x], dtype=torch.float64))), rel=1e-14)
