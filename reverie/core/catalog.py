@@ -71,7 +71,7 @@ def _is_entry(room: str, key: str) -> bool:
 def names(room: str, base: str | None = None) -> list[str]:
     """The names a user may type for this room, sorted; only those that derive from `base` when it is given."""
     entries = sorted(key for key in _contents(room) if _is_entry(room, key))
-    return entries if base is None else [key for key in entries if base in _ancestors(room, key)]
+    return entries if base is None else [k for k in entries if base in _ancestors(room, k) or k == kebab(base)]
 
 
 def _ancestors(room: str, key: str) -> set[str]:

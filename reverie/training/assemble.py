@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from torch import nn
@@ -19,7 +20,7 @@ def part(config: Config, section: str, **given: Any) -> Any:
     """The object that a section describes; of `given`, what its constructor takes is passed."""
     room, _ = SECTIONS[section]
     entry = config[section]
-    wanted = {option.name for option in catalog.options(room, entry["name"])}
+    wanted = inspect.signature(catalog.find(room, entry["name"])).parameters
     taken = {k: v for k, v in given.items() if k in wanted and k not in entry}
     return catalog.build(room, entry, where=section, **taken)
 

@@ -7,7 +7,7 @@ from typing import Any
 from reverie import networks
 from reverie.core import catalog
 from reverie.data import Spec
-from reverie.training.recipe import DEFAULTS, SECTIONS, Config, merge
+from reverie.training.recipe import DEFAULTS, SECTIONS, Config, merge, validated
 
 
 def choose(spec: Spec, count: int, chosen: Config) -> Config:
@@ -29,7 +29,7 @@ def choose(spec: Spec, count: int, chosen: Config) -> Config:
             "ema": 0.1,
         },
     }
-    config = merge(DEFAULTS, by_data, chosen)
+    config = validated(merge(DEFAULTS, by_data, chosen))
     return _with_data_std(config, spec)
 
 

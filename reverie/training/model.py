@@ -7,7 +7,8 @@ A model is a folder: `config.json` (everything needed to rebuild it, names from 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from reverie.core.rng import Rng
 from reverie.core.tensors import Scalar
 from reverie.data import Spec
 from reverie.denoisers import Condition, Denoiser
-from reverie.samplers import Grid, Sampler
+from reverie.samplers import Grid, Sampler, Step, prior, trajectory
 from reverie.samplers import sample as draw_samples
 from reverie.training.assemble import build_denoiser, build_sampler
 from reverie.training.recipe import Config, merge, validated
@@ -54,6 +55,31 @@ class Model(Denoiser):
             return torch.arange(first, first + count) % len(classes)
         return torch.full((count,), self.spec.label(str(label)))
 
+    def walk(
+        self,
+        count: int,
+        *,
+        sampler: Sampler | None = None,
+        grid: Grid | None = None,
+        steps: int | list[float] | None = None,
+    ) -> Walk:
+        """How `count` samples would be drawn; what is not given is the model's own choice."""
+        own_sampler, own_grid, own_steps = build_sampler(self.config)
+        chosen = own_steps if steps is None else steps
+        times = chosen if isinstance(chosen, list) else (grid or own_grid).times(self.process, chosen)
+        return Walk(sampler or own_sampler, times, (count, *self.spec.shape))
+
+    def condition(
+        self, count: int, label: str | int | None, given: dict[str, float] | None, first: int
+    ) -> Condition | None:
+        """The condition of samples number first, first + 1, …; None if they have none."""
+        device = _device(self)
+        numbers = self.spec.standardise(given)[None].to(device) if given else None
+        labels = self.labels(count, label, first)
+        if labels is None and numbers is None:
+            return None
+        return Condition(None if labels is None else labels.to(device), numbers)
+
     def draw(
         self,
         count: int,
@@ -72,23 +98,41 @@ class Model(Denoiser):
 
         Sample i has number first + i and depends on (seed, number) alone. `wrap` puts a guidance around the denoiser.
         """
-        own_sampler, own_grid, own_steps = build_sampler(self.config)
-        numbers = self.spec.standardise(given)[None].to(_device(self)) if given else None
-        labels = self.labels(count, label, first)
-        labels = labels if labels is None else labels.to(_device(self))
-        condition = None if labels is None and numbers is None else Condition(labels, numbers)
+        walk = self.walk(count, sampler=sampler, grid=grid, steps=steps)
         denoiser: Denoiser = self if wrap is None else wrap(self)
         return draw_samples(
             denoiser.eval(),
-            (count, *self.spec.shape),
-            sampler=sampler or own_sampler,
-            steps=steps if steps is not None else own_steps,
-            grid=grid or own_grid,
+            walk.shape,
+            sampler=walk.sampler,
+            steps=walk.times,
             rng=Rng(seed).fork("sample"),
             first=first,
-            condition=condition,
+            condition=self.condition(count, label, given, first),
             progress=progress,
         )
+
+    @torch.inference_mode()
+    def moments(
+        self, walk: Walk, *, frames: int, label: str | int | None = None, seed: int = 0, first: int = 0
+    ) -> Iterator[Step]:
+        """The same walk looked at: at most `frames` moments of it, equally spaced in steps, first and last included."""
+        condition = self.condition(walk.shape[0], label, None, first)
+        bound = self if condition is None else self.given(condition)
+        streams = Rng(seed).fork("sample").at(torch.arange(first, first + walk.shape[0]))
+        x1 = prior(self, walk.shape).sample(streams.fork("prior"))
+        last = len(walk.times) - 1
+        shown = {round(k * last / (frames - 1)) for k in range(frames)}
+        steps = trajectory(bound.eval(), walk.sampler, x1, walk.times, rng=streams)
+        yield from (step for step in steps if step.index in shown)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A sampler, the times it visits from 1 to 0, and the shape (count, *D) of what it draws."""
+
+    sampler: Sampler
+    times: list[float]
+    shape: tuple[int, ...]
 
 
 def _device(model: Denoiser) -> torch.device:

@@ -21,7 +21,7 @@ from reverie.training.options import Training
 SECTIONS: dict[str, tuple[str, str | None]] = {
     "process": ("processes", "Process"),
     "schedule": ("processes", "Schedule"),
-    "denoiser": ("denoisers", "Denoiser"),
+    "denoiser": ("denoisers", "NetworkDenoiser"),
     "prediction": ("denoisers", "Prediction"),
     "network": ("networks", "Network"),
     "loss": ("losses", "Loss"),
@@ -91,14 +91,18 @@ def merge(*layers: Mapping[str, Any]) -> Config:
     return merged
 
 
-def validated(config: Mapping[str, Any]) -> Config:
-    """The configuration with every section, name, option and type checked, and values converted from text."""
+def validated(config: Mapping[str, Any], *, partial: bool = False) -> Config:
+    """The configuration with every section, name, option and type checked, and values converted from text.
+
+    `partial`: options of a section whose name is not given yet are left for later.
+    """
     checked: Config = {}
     for section, value in config.items():
         if section == "seed":
             checked["seed"] = catalog.checked(value, "int", "seed")
         elif section in SECTIONS:
-            checked[section] = _section(section, value)
+            later = partial and isinstance(value, Mapping) and "name" not in value
+            checked[section] = dict(value) if later else _section(section, value)
         elif section in TABLES:
             checked[section] = _table(section, value)
         else:

@@ -44,7 +44,14 @@ class Run:
     """A denoiser in training. `step` counts updates done; `planned` is the length of the run, None until known."""
 
     def __init__(
-        self, denoiser: Denoiser, loss: Loss, dataset: Dataset, options: Training, *, seed: int = 0, world: World | None = None
+        self,
+        denoiser: Denoiser,
+        loss: Loss,
+        dataset: Dataset,
+        options: Training,
+        *,
+        seed: int = 0,
+        world: World | None = None,
     ) -> None:
         self.world = world or World()
         self.options, self.seed, self.loss = options, seed, loss
@@ -58,7 +65,11 @@ class Run:
         self.average = Average(self.denoiser, options.ema)
         self.parameters = [p for p in self.denoiser.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=options.learning_rate, betas=(0.9, options.beta2), weight_decay=options.weight_decay, fused=True
+            self.parameters,
+            lr=options.learning_rate,
+            betas=(0.9, options.beta2),
+            weight_decay=options.weight_decay,
+            fused=True,
         )
         self.step = 0
         self.planned = options.steps
@@ -131,7 +142,11 @@ class Run:
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """Everything to be saved, by group."""
         optimizer, _ = flatten_optimizer(self.optimizer, self.names())
-        return {"model": self.denoiser.state_dict(), "average": self.average.module.state_dict(), "optimizer": optimizer}
+        return {
+            "model": self.denoiser.state_dict(),
+            "average": self.average.module.state_dict(),
+            "optimizer": optimizer,
+        }
 
     def names(self) -> list[str]:
         return [name for name, p in self.denoiser.named_parameters() if p.requires_grad]

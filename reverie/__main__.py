@@ -1,0 +1,5 @@
+"""`python -m reverie` is the command line; `torchrun -m reverie` starts it on several processes."""
+
+from reverie.cli.main import entry
+
+entry()

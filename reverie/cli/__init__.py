@@ -1,0 +1,1 @@
+"""The command line. Nothing imports it, and no module of it imports torch before a verb runs."""

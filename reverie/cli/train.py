@@ -1,0 +1,83 @@
+"""`reverie train DATA`: a trained model, its pictures and its records, from one command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from reverie.cli import options
+from reverie.core.errors import UserError
+from reverie.training.recipe import SECTIONS, merge, read_recipe, validated
+
+DESCRIPTION = """Train a diffusion model on DATA: a folder of images (sub-folders are labels), an .npy or .npz array, IDX files, or a
+built-in set (digits, swiss-roll, moons, checkerboard, mixture). What is not given is chosen from the data's shape and size
+and the time given, printed, and written to the run folder."""
+
+
+def add(verbs: Any) -> None:
+    every = options.all_shown(sys.argv)
+    parser = verbs.add_parser(
+        "train", help="train a model on your data", description=DESCRIPTION, allow_abbrev=False, add_help=False
+    )
+    general = parser.add_argument_group("what and how long")
+    general.add_argument("data", metavar="DATA", nargs="?", help="a path or the name of a built-in set")
+    general.add_argument("--minutes", metavar="M", help="length of training in minutes (default: by the data)")
+    general.add_argument("--steps", metavar="N", help="length of training in updates, instead of minutes")
+    general.add_argument("--out", metavar="FOLDER", help="run folder to make (default: runs/NAME)")
+    general.add_argument("--resume", metavar="FOLDER", help="go on with the run in this folder")
+    general.add_argument(
+        "--recipe", metavar="NAME", help="a recipe by name or a .toml file; options given here win over it"
+    )
+    general.add_argument("--seed", metavar="N", help="seed of everything random (default: 0)")
+    general.add_argument("--device", metavar="DEVICE", help="cpu, cuda, mps, … (default: the best there is)")
+    general.add_argument("--quiet", action="store_true", help="print only the end and warnings")
+    general.add_argument("-h", "--help", action="help", help="show this help and exit")
+    general.add_argument("--help-all", action="help", help="show every option of every method and exit")
+    options.add_reading(parser)
+    options.add_sections(parser, SECTIONS, every=every)
+    options.add_training(parser, every=every)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    length = {key: getattr(arguments, key) for key in ("minutes", "steps") if getattr(arguments, key) is not None}
+    length = validated({"training": length})["training"]
+    chosen = options.chosen(arguments, [*SECTIONS, "training", "sampling"])
+    recipe = read_recipe(arguments.recipe) if arguments.recipe else {}
+    if arguments.seed is not None:
+        chosen["seed"] = arguments.seed
+    chosen = merge(recipe, {"training": length}, chosen)
+    chosen = validated({k: v for k, v in chosen.items() if v != {}}, partial=True)
+    if len(length) > 1:
+        raise UserError("give either --minutes or --steps, not both")
+    if arguments.resume:
+        _only_length(arguments)
+    elif not arguments.data:
+        raise UserError("name the data: a path or a built-in set, such as 'digits'")
+    return _go(arguments, chosen, length)
+
+
+def _only_length(arguments: argparse.Namespace) -> None:
+    """A resumed run keeps its configuration, all but its length."""
+    kept = ("verb", "run", "data", "resume", "minutes", "steps", "device", "quiet", "traceback", "version")
+    other = [key for key, value in vars(arguments).items() if key not in kept and value not in (None, False)]
+    if other:
+        raise UserError(f"--resume keeps the run's own configuration; leave out --{other[0].replace('_', '-')}")
+
+
+def _go(arguments: argparse.Namespace, chosen: dict[str, Any], length: dict[str, Any]) -> int:
+    from reverie.cli.bar import Terminal
+    from reverie.training.distributed import join, leave
+    from reverie.training.session import Session
+
+    world = join(options.device(arguments.device))
+    view = Terminal(quiet=arguments.quiet)
+    with view:
+        if arguments.resume:
+            session = Session.resume(arguments.resume, source=arguments.data, length=length, world=world, view=view)
+        else:
+            reading = options.reading(arguments)
+            session = Session.begin(arguments.data, chosen, path=arguments.out, reading=reading, world=world, view=view)
+        code = session.go()
+    return leave(world, code)

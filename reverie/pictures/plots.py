@@ -1,0 +1,127 @@
+"""Curves, clouds and histograms by matplotlib, drawn without a display and returned as PNG bytes."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.floating]
+INK, ACCENT, QUIET = "#1f4e79", "#d1495b", "#9aa5b1"
+
+
+def render(figure: Figure, *, dpi: int = 110) -> bytes:
+    """The figure as a PNG file; the same figure gives the same bytes."""
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def curves(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    x: str,
+    y: str,
+    title: str = "",
+    smooth: bool = False,
+) -> Figure:
+    """Lines (x, y) by name. `smooth` draws a long, noisy one as a running mean over a faint original.
+
+    The vertical axis is logarithmic where all values are positive and span more than a factor of 20.
+    """
+    figure = Figure((7, 4), layout="constrained")
+    axes = figure.subplots()
+    for k, (name, (across, up)) in enumerate(series.items()):
+        colour = (INK, ACCENT, QUIET, "#3a7d44", "#b7791f", "#6b4c9a")[k % 6]
+        noisy = smooth and len(up) > 100
+        if noisy:
+            axes.plot(across, up, color=colour, alpha=0.2, linewidth=0.7)
+            width = max(3, len(up) // 50)
+            weights = np.ones(width)
+            level = np.convolve(up, weights, "same") / np.convolve(np.ones(len(up)), weights, "same")
+            axes.plot(across, level, color=colour, label=name)
+        else:
+            axes.plot(across, up, color=colour, label=name, marker="o" if len(up) < 30 else "", markersize=4)
+    finite = np.concatenate([np.asarray(up, float) for _, up in series.values()] or [np.ones(1)])
+    finite = finite[np.isfinite(finite)]
+    if finite.size and finite.min() > 0 and finite.max() > 20 * finite.min():
+        axes.set_yscale("log")
+    axes.set(xlabel=x, ylabel=y, title=title)
+    axes.grid(alpha=0.25)
+    if len(series) > 1:
+        axes.legend(frameon=False)
+    return figure
+
+
+def clouds(panels: Mapping[str, Numbers], *, limit: float = 0.0, columns: int = 0) -> Figure:
+    """Points (N, 2) by panel name, all on the same axes; `limit` > 0 fixes them to [−limit, limit]."""
+    columns = columns or min(5, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure((3.2 * columns, 3.4 * rows), layout="constrained")
+    every = list(panels.values())
+    if not limit:
+        limit = 1.1 * float(np.percentile(np.abs(every[0][np.isfinite(every[0]).all(1)]), 99.5))
+    for axes, (name, points) in zip(figure.subplots(rows, columns, squeeze=False).flat, panels.items(), strict=False):
+        axes.scatter(
+            points[:, 0], points[:, 1], s=max(1.0, 3000 / max(len(points), 1)), color=INK, alpha=0.5, linewidths=0
+        )
+        axes.set(xlim=(-limit, limit), ylim=(-limit, limit), title=name, aspect="equal")
+        axes.tick_params(labelsize=7)
+    for axes in figure.axes[len(panels) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def lines(signals: Numbers, *, titles: Sequence[str] = (), columns: int = 4) -> Figure:
+    """Signals (N, C, L), one small panel each, all on the same vertical axis."""
+    count = len(signals)
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    figure = Figure((3 * columns, 1.5 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for k, axes in enumerate(panels.flat):
+        if k >= count:
+            axes.set_axis_off()
+            continue
+        for channel, values in enumerate(signals[k]):
+            axes.plot(values, linewidth=0.9, color=(INK, ACCENT, QUIET)[channel % 3])
+        if k < len(titles):
+            axes.set_title(titles[k], fontsize=8)
+        axes.tick_params(labelsize=7)
+    return figure
+
+
+def histograms(samples: Numbers, reference: Numbers, names: Sequence[str], *, columns: int = 4) -> Figure:
+    """The marginal of each column of samples (N, D) beside that of the data (M, D)."""
+    shown = min(len(names), 16)
+    columns = min(columns, shown)
+    rows = math.ceil(shown / columns)
+    figure = Figure((3 * columns, 2.2 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for k, axes in enumerate(panels.flat):
+        if k >= shown:
+            axes.set_axis_off()
+            continue
+        low, high = np.percentile(reference[:, k], (0.5, 99.5))
+        edges = np.linspace(low, high if high > low else low + 1, 31)
+        axes.hist(
+            np.clip(reference[:, k], edges[0], edges[-1]), edges, density=True, color=QUIET, alpha=0.7, label="data"
+        )
+        axes.hist(
+            np.clip(samples[:, k], edges[0], edges[-1]),
+            edges,
+            density=True,
+            histtype="step",
+            color=ACCENT,
+            label="samples",
+        )
+        axes.set_title(names[k], fontsize=8)
+        axes.tick_params(labelsize=7)
+    figure.axes[0].legend(frameon=False, fontsize=7)
+    return figure

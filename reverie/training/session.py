@@ -1,0 +1,366 @@
+"""A training run from start to finish, on disk: checkpoints, previews, logs, and everything it leaves behind.
+
+What the user sees goes through a `View`; the loop itself is `reverie.training.loop.train`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import time
+from collections import deque
+from contextlib import nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from reverie import networks, pictures
+from reverie.core import files
+from reverie.core.errors import BAD_DATA, UserError
+from reverie.data import Dataset, Spec, open_data
+from reverie.metrics import copy_shares
+from reverie.training import artefacts
+from reverie.training.assemble import build_denoiser, build_loss
+from reverie.training.checkpoint import Checkpoints, Lock
+from reverie.training.defaults import choose, explain
+from reverie.training.distributed import World
+from reverie.training.folder import RunFolder
+from reverie.training.loop import Progress, held_out_loss, plan, train
+from reverie.training.model import Model, contents
+from reverie.training.recipe import Config, training_options
+from reverie.training.run import Run
+
+PROBE = 24  # updates that are timed before the length of a run given in minutes is fixed
+REPLAN = (0.1, 0.3, 0.6)  # shares of a timed run after which its length is corrected
+SPARE = 600.0  # seconds after which a checkpoint is due in any case
+COPIES = 1000  # samples looked at for near copies, where drawing them is cheap
+
+
+class View(Protocol):
+    """Where a run reports: a terminal, a log, nothing."""
+
+    def say(self, line: str) -> None: ...
+    def warn(self, line: str) -> None: ...
+    def table(self, rows: list[tuple[str, str]]) -> None: ...
+    def update(self, progress: Progress, planned: int | None, rate: float) -> None: ...
+    def pause(self) -> None: ...
+
+
+class Silent:
+    """A view that shows nothing."""
+
+    def say(self, line: str) -> None: ...
+    def warn(self, line: str) -> None: ...
+    def table(self, rows: list[tuple[str, str]]) -> None: ...
+    def update(self, progress: Progress, planned: int | None, rate: float) -> None: ...
+    def pause(self) -> None: ...
+
+
+class Interrupt:
+    """SIGINT and SIGTERM ask the run to save and stop; a second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.code = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._before[number] = signal.signal(number, self._raise)
+            except ValueError:  # not the main thread: the caller handles signals
+                break
+        return self
+
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        if self.code:
+            os._exit(128 + number)
+        self.code = 128 + number
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+class Session:
+    """One run in its folder. `begin` makes a new one, `resume` goes on with an old one, `go` trains to the end."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        dataset: Dataset,
+        config: Config,
+        source: str,
+        *,
+        world: World | None = None,
+        view: View | None = None,
+    ) -> None:
+        self.folder, self.dataset, self.config, self.source = folder, dataset, config, source
+        self.world, self.view = world or World(), view or Silent()
+        if not self.world.is_main:
+            self.view = Silent()
+        self.spec: Spec = dataset.spec
+        seed, options = int(config["seed"]), training_options(config)
+        denoiser = build_denoiser(config, self.spec)
+        networks.initialise(denoiser, seed)
+        self.run = Run(denoiser, build_loss(config), dataset, options, seed=seed, world=self.world)
+        self.checkpoints = Checkpoints(folder.path / "checkpoints", options.keep)
+        self.elapsed, self.best, self.stale, self.held_out = 0.0, float("inf"), 0, float("nan")
+        self._pending: list[dict[str, Any]] = []
+        self._durations: deque[float] = deque(maxlen=200)
+        self._saved_at, self._board = time.monotonic(), None
+
+    @classmethod
+    def begin(
+        cls, source: str, chosen: Config, *, path: str | Path | None = None, reading: dict[str, Any] | None = None,
+        world: World | None = None, view: View | None = None,
+    ) -> Session:  # fmt: skip
+        """Open the data, choose what was not chosen, say it, and make the run's folder (runs/NAME by default)."""
+        world, view = world or World(), view or Silent()
+        dataset = open_data(source, **(reading or {}))
+        folder = Path(path) if path else Path("runs") / (dataset.spec.name or "run")
+        if world.is_main:
+            RunFolder.absent(folder)
+        count = len(dataset.split(float(chosen.get("training", {}).get("holdout", 0.1)), int(chosen.get("seed", 0)))[0])
+        config = choose(dataset.spec, count, chosen)
+        if world.is_main:
+            view.table(explain(dataset.spec, count, config))
+            described = {"source": source, "reading": reading or {}, "spec": dataset.spec.to_json()}
+            made = RunFolder.create(folder, described, config)
+        else:
+            made = RunFolder(folder)
+        world.barrier()
+        return cls(made, dataset, config, source, world=world, view=view)
+
+    @classmethod
+    def resume(
+        cls, path: str | Path, *, source: str | None = None, length: dict[str, Any] | None = None,
+        world: World | None = None, view: View | None = None,
+    ) -> Session:  # fmt: skip
+        """Go on with the run at `path`; `source` if its data have moved, `length` (steps or minutes) to change its end."""
+        folder, described = RunFolder.open(path)
+        config: Config = described["config"]
+        if length:
+            kept = {k: v for k, v in config["training"].items() if k not in ("steps", "minutes")}
+            config = {**config, "training": {**kept, **length}}
+        dataset = open_data(source or described["source"], **described["reading"])
+        if Spec.from_json(described["spec"]) != dataset.spec:
+            raise UserError(
+                f"the data at '{source or described['source']}' are not those that the run was made with "
+                f"(then {described['spec'].get('count')} of {described['spec'].get('shape')}, "
+                f"now {dataset.spec.count} of {list(dataset.spec.shape)})",
+                code=BAD_DATA,
+            )
+        session = cls(folder, dataset, config, source or described["source"], world=world, view=view)
+        session._restore(extended=bool(length))
+        return session
+
+    def _restore(self, *, extended: bool) -> None:
+        saved = self.checkpoints.latest(self.view.warn)
+        if saved is None:
+            self.view.warn("no checkpoint was written yet: starting at update 0")
+        else:
+            for line in self.run.restore(saved):
+                self.view.warn(line)
+            own = saved.state["session"]
+            self.elapsed, self.stale = own["elapsed"], own["stale"]
+            self.best = float("inf") if own["best"] is None else own["best"]
+            if extended:
+                self.run.planned = self.run.options.steps
+        if self.world.is_main:
+            self.folder.rewind(self.run.step)
+        self.view.say(f"going on at update {self.run.step}" + (f" of {self.run.planned}" if self.run.planned else ""))
+
+    def go(self) -> int:
+        """Train to the end, or until a signal; returns the exit code."""
+        with Lock(self.folder.path) if self.world.is_main else nullcontext(), Interrupt() as interrupt:
+            networks.keep_memory()
+            began = time.monotonic()
+            spent = self.elapsed
+            for progress in train(self.run):
+                self.elapsed = spent + time.monotonic() - began
+                self._after(progress)
+                if self._ends(progress.step, interrupt):
+                    break
+            self.view.pause()
+            if interrupt.code:
+                self._save()
+                self.view.say(
+                    f"stopped at update {self.run.step}, saved; go on with: reverie train --resume {self.folder.path}"
+                )
+                return interrupt.code
+            self._finish()
+        return 0
+
+    def _ends(self, step: int, interrupt: Interrupt) -> bool:
+        if self.world.size > 1 and step % 10 == 0 and self.world.agree(bool(interrupt.code)) and not interrupt.code:
+            interrupt.code = 128 + signal.SIGTERM
+        stopped = interrupt.code and (self.world.size == 1 or step % 10 == 0)
+        patience = self.run.options.patience
+        return bool(stopped) or bool(patience and self.stale >= patience)
+
+    def _after(self, progress: Progress) -> None:
+        step, options = progress.step, self.run.options
+        if step % stride(step) == 0:
+            self._pending.append(
+                {
+                    "step": step,
+                    "loss": progress.loss,
+                    "grad_norm": progress.grad_norm,
+                    "learning_rate": progress.learning_rate,
+                }
+            )
+        self._durations.append(progress.seconds)
+        self._length(step)
+        recent = list(self._durations)[-50:]
+        self.view.update(progress, self.run.planned, options.batch * len(recent) / max(sum(recent), 1e-9))
+        planned = self.run.planned
+        if planned and step < planned and due(step, planned, options.previews):
+            self._preview()
+        late = time.monotonic() - self._saved_at > SPARE if self.world.size == 1 else False
+        if planned and step < planned and (due(step, planned, options.checkpoints) or late):
+            self._save()
+
+    def _length(self, step: int) -> None:
+        """Fix, and later correct, the number of updates of a run whose length was given in minutes."""
+        minutes = self.run.options.minutes
+        if self.run.options.steps or not minutes:
+            if self.run.planned is None:
+                self.run.planned = self.run.options.steps
+            return
+        left = 60 * minutes - self.elapsed
+        if self.run.planned is None:
+            if step >= PROBE or left <= 0:
+                self.run.planned = self.world.same(plan(list(self._durations), minutes))
+        elif any(step == round(share * self.run.planned) for share in REPLAN):
+            typical = sum(self._durations) / len(self._durations)
+            self.run.planned = self.world.same(step + max(1, int(0.97 * left / typical)))
+
+    def model(self, summary: dict[str, Any] | None = None) -> Model:
+        """The averaged weights as a model."""
+        return Model(self.run.average.module, self.spec, self.config, summary)
+
+    def _preview(self) -> Tensor | None:
+        """Held-out loss by noise level and a sheet of samples, with their channels' means and spreads beside the data's."""
+        self.held_out, by_time = held_out_loss(self.run)
+        self.stale = 0 if self.held_out < self.best else self.stale + 1
+        self.best = min(self.best, self.held_out) if self.held_out == self.held_out else self.best
+        if not self.world.is_main:
+            return None
+        self.view.pause()
+        count = artefacts.sheet_size(self.spec)
+        x = self.model().draw(count, seed=self.run.seed)
+        mean, spread = artefacts.moments(x)
+        entry: dict[str, Any] = {"step": self.run.step, "by_time": by_time, "mean": mean, "spread": spread}
+        entry["held_out"] = self.held_out if by_time or self.held_out == self.held_out else None
+        self._pending.append(entry)
+        finite = bool(torch.isfinite(x).all())
+        name = f"previews/step-{self.run.step:08d}.png"
+        self.folder.write(name, artefacts.sheet(x, self.spec, self._reference()))
+        shown = ", ".join(f"{m:.2f}±{s:.2f}" for m, s in zip(mean[:4], spread[:4], strict=True))
+        wanted = ", ".join(f"{m:.2f}±{s:.2f}" for m, s in zip(self.spec.mean[:4], self.spec.spread[:4], strict=True))
+        self.view.say(
+            f"update {self.run.step}: held-out loss {self.held_out:.4g}; channels {shown}, data {wanted}; {name}"
+        )
+        late = self.run.planned is not None and self.run.step >= self.run.planned / 2
+        if finite and late and (parted := artefacts.drift(x, self.spec)):
+            self.view.warn(parted)
+        self._tensorboard(entry, self.folder.path / name)
+        return x
+
+    def _reference(self, count: int = 2000) -> Tensor:
+        return self.dataset.rows(self.run.train_index[:count])
+
+    def _flush(self) -> None:
+        if self.world.is_main:
+            self.folder.log(self._pending)
+        self._pending = []
+
+    def _save(self) -> None:
+        if self.world.is_main:
+            self._flush()
+            best = None if self.best == float("inf") else self.best
+            own = {"elapsed": self.elapsed, "stale": self.stale, "best": best}
+            self.checkpoints.save(self.run.step, self.run.tensors(), {**self.run.state(), "session": own})
+        self._saved_at = time.monotonic()
+        self.world.barrier()
+
+    def _tensorboard(self, entry: dict[str, Any], picture: Path) -> None:
+        """The same numbers for TensorBoard, where it is installed."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return
+        if self._board is None:
+            self._board = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=self.run.step)
+        for logged in self._pending:
+            for name in ("loss", "grad_norm", "learning_rate", "held_out"):
+                if logged.get(name) is not None:
+                    self._board.add_scalar(name, logged[name], logged["step"])
+        pixels = pictures.pixels(picture.read_bytes())
+        self._board.add_image("samples", pixels, entry["step"], dataformats="HWC")
+        self._board.flush()
+
+    def _finish(self) -> None:
+        """The last preview and checkpoint, then the model and its pictures."""
+        x = self._preview()
+        self._save()
+        if not self.world.is_main or x is None:
+            return
+        summary: dict[str, Any] = {
+            "steps": self.run.step,
+            "examples": len(self.run.train_index),
+            "held_out_loss": self.held_out if self.held_out == self.held_out else None,
+        }
+        summary["copies"] = self._copies(x)
+        model = self.model(summary)
+        whole = contents(self.run.average.module, self.spec, self.config, summary)
+        files.write_folder(
+            self.folder.path / "model", {**whole, "README.md": artefacts.card(model, self.source)}, replace=True
+        )
+        written = ["model", "samples.png", "denoising.png", "loss.png"]
+        self.folder.write("samples.png", artefacts.sheet(x, self.spec, self._reference()))
+        self.folder.write("denoising.png", artefacts.denoising(model, seed=self.run.seed))
+        metrics = self.folder.metrics()
+        self.folder.write("loss.png", artefacts.loss_curve(metrics))
+        if (levels := artefacts.noise_levels(metrics)) is not None:
+            self.folder.write("noise_levels.png", levels)
+            written.append("noise_levels.png")
+        self._report(summary, [*written, "recipe.toml", "metrics.jsonl", "checkpoints"])
+
+    def _copies(self, x: Tensor) -> dict[str, Any] | None:
+        """Shares of near copies among samples and held-out data, where there are held-out data and sampling is cheap."""
+        run = self.run
+        if not len(run.held_index) or self.spec.dimensions > 4096 or self.spec.kind in ("points", "table"):
+            return None
+        samples = self.model().draw(COPIES, seed=run.seed, first=len(x)) if self.spec.dimensions <= 256 else x
+        train = self.dataset.rows(run.train_index[:20_000])
+        return dataclasses.asdict(copy_shares(samples, train, self.dataset.rows(run.held_index[:2000])))
+
+    def _report(self, summary: dict[str, Any], written: list[str]) -> None:
+        path, view = self.folder.path, self.view
+        rate = self.run.step * self.run.options.batch / max(self.elapsed, 1e-9)
+        held = f", held-out loss {self.held_out:.4g}" if self.held_out == self.held_out else ""
+        view.say(f"done: {self.run.step} updates in {self.elapsed / 60:.1f} min ({rate:,.0f} examples/s){held}")
+        if summary["copies"]:
+            copies = summary["copies"]
+            view.say(
+                f"near copies of training examples: {copies['samples']:.1%} of samples, "
+                f"{copies['held_out']:.1%} of held-out data"
+            )
+        view.say("written: " + "  ".join(f"{path}/{name}" for name in written))
+        label = f" --label {self.spec.classes[0]}" if self.spec.classes else ""
+        view.say(f"try next: reverie sample {path} --count 64{label}")
+
+
+def stride(step: int) -> int:
+    """Every how many updates one is logged: all of the first 2,000, then every 10th, from 200,000 every 100th."""
+    return 1 if step <= 2000 else 10 if step <= 200_000 else 100
+
+
+def due(step: int, planned: int, times: int) -> bool:
+    """Whether something that happens `times` times in a run of `planned` updates happens after this one."""
+    return bool(times) and any(step == round(planned * k / times) for k in range(1, times + 1))
