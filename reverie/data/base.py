@@ -118,7 +118,7 @@ class Spec:
 def _typed(value: Any, annotation: str, name: str) -> Any:
     """A JSON value held against the field's annotation."""
     if annotation.startswith("tuple["):
-        inner = {"int": int, "str": str, "float": (int, float)}[annotation[len("tuple[") : -1].split(",")[0]]
+        inner: Any = {"int": int, "str": str, "float": (int, float)}[annotation[len("tuple[") : -1].split(",")[0]]
         if isinstance(value, list) and all(isinstance(v, inner) for v in value):
             return tuple(float(v) if isinstance(inner, tuple) else v for v in value)
     elif annotation == "float" and isinstance(value, (int, float)):

@@ -176,7 +176,7 @@ def _not_data(item: Item, items: list[Item]) -> str:
 
 
 def load_like(source: str | Path, spec: Spec) -> Dataset:
-    """Other data for a model whose data were `spec`: same shape, units and classes. Raises UserError if they do not fit.
+    """Other data for a model whose data were `spec`. Raises UserError if shape, units or classes do not fit.
 
     Pictures are made alike as the model's own were (size and colours); labels are matched by name, conditions too.
     """
