@@ -1,7 +1,7 @@
 """`reverie VERB …`: one parser per verb, errors in one line, documented exit codes.
 
-Exit codes: 0 done, 2 usage, 65 bad data or model file, 70 a fault of reverie, 74 input/output, 75 stopped because a number
-was not finite, 130 and 143 stopped by SIGINT and SIGTERM.
+Exit codes: 0 done, 2 usage, 65 bad data or model file, 70 a fault of reverie, 74 input/output, 75 stopped because a
+number was not finite, 130 and 143 stopped by SIGINT and SIGTERM.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _told(arguments: argparse.Namespace, message: str, code: int) -> int:
     if arguments.traceback:
-        raise  # noqa: PLE0704 - called from an except clause
+        raise
     print(f"reverie {arguments.verb}: {message}", file=sys.stderr)
     return code
 

@@ -57,7 +57,7 @@ def add_sections(parser: argparse.ArgumentParser, sections: Iterable[str], *, ev
 
 
 def union(room: str, names: list[str]) -> dict[str, list[tuple[str, catalog.Option]]]:
-    """Option name → the entries that have it, for options that can be typed; `shape` and the like come from the data."""
+    """Option name → the entries that have it, for options that can be typed; the data give `shape` and the like."""
     found: dict[str, list[tuple[str, catalog.Option]]] = {}
     for key in names:
         for option in catalog.options(room, key):

@@ -12,8 +12,8 @@ from reverie.core import catalog
 from reverie.core.errors import UserError, unknown
 
 OWN = ("count", "label", "steps", "seed", "first", "out", "sampler", "device", "trajectory", "given", "help")
-DESCRIPTION = """Draw samples from a trained model: a run folder, a model folder, or a checkpoint. Sample number i depends on the seed and
-i alone, whatever the count. Files are written in the form the training data had."""
+DESCRIPTION = """Draw samples from a trained model: a run folder, a model folder, or a checkpoint. Sample number i
+depends on the seed and i alone, whatever the count. Files are written in the form the training data had."""
 
 
 def add(verbs: Any) -> None:

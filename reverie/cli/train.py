@@ -10,9 +10,9 @@ from reverie.cli import options
 from reverie.core.errors import UserError
 from reverie.training.recipe import SECTIONS, merge, read_recipe, validated
 
-DESCRIPTION = """Train a diffusion model on DATA: a folder of images (sub-folders are labels), an .npy or .npz array, IDX files, or a
-built-in set (digits, swiss-roll, moons, checkerboard, mixture). What is not given is chosen from the data's shape and size
-and the time given, printed, and written to the run folder."""
+DESCRIPTION = """Train a diffusion model on DATA: a folder of images (sub-folders are labels), an .npy or .npz array,
+IDX files, or a built-in set (digits, swiss-roll, moons, checkerboard, mixture). What is not given is chosen from the
+data's shape and size and the time given, printed, and written to the run folder."""
 
 
 def add(verbs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Many images in one: rows and columns on a quiet background, enlarged by whole pixels so that small ones can be seen."""
+"""Many images in one: rows and columns on a quiet background, enlarged by whole pixels so that small ones are seen."""
 
 from __future__ import annotations
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from reverie import networks, pictures
@@ -89,15 +88,18 @@ def loss_curve(metrics: Iterable[dict[str, Any]]) -> bytes:
     entries = list(metrics)
     train = [(e["step"], e["loss"]) for e in entries if "loss" in e]
     held = [(e["step"], e["held_out"]) for e in entries if e.get("held_out") is not None]
-    series = {"training": tuple(zip(*train, strict=True))} if train else {}
-    if held:
-        series["held out, averaged weights"] = tuple(zip(*held, strict=True))
+    series = {"training": _columns(train), "held out, averaged weights": _columns(held)}
+    series = {name: curve for name, curve in series.items() if curve[0]}
     return pictures.render(pictures.curves(series, x="update", y="loss", smooth=True))
+
+
+def _columns(pairs: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
+    return [float(pair[0]) for pair in pairs], [float(pair[1]) for pair in pairs]
 
 
 def noise_levels(metrics: Iterable[dict[str, Any]]) -> bytes | None:
     """The held-out loss by time, at every preview of the run; None without held-out data."""
-    series = {f"update {e['step']}": tuple(zip(*e["by_time"], strict=True)) for e in metrics if e.get("by_time")}
+    series = {f"update {e['step']}": _columns(e["by_time"]) for e in metrics if e.get("by_time")}
     if not series:
         return None
     return pictures.render(pictures.curves(series, x="t (0 = data, 1 = noise)", y="held-out loss"))
@@ -171,6 +173,6 @@ model = reverie.load("MODEL")
 x = reverie.sample(model, 16)      # in the data's own units
 ```
 
-The samples are as good and as fair as the data. Whether the data may be used this way, and their licence, is for whoever
-trained the model to say. Nothing in this folder is code, and loading it runs none.
+The samples are as good and as fair as the data. Whether the data may be used this way, and their licence, is for
+whoever trained the model to say. Nothing in this folder is code, and loading it runs none.
 """.encode()

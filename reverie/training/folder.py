@@ -1,4 +1,4 @@
-"""A run on disk: what it is (run.json), how to repeat it (recipe.toml), what happened (metrics.jsonl), and what came out.
+"""A run on disk: what it is (run.json), how to repeat it (recipe.toml), what happened (metrics.jsonl), what came out.
 
 RUN/run.json environment.json recipe.toml metrics.jsonl   checkpoints/step-N/   previews/   tensorboard/
 RUN/model/{config.json, model.safetensors, README.md}     samples.png denoising.png loss.png

@@ -25,13 +25,14 @@ from reverie.denoisers import Condition, Denoiser
 from reverie.samplers import Grid, Sampler, Step, prior, trajectory
 from reverie.samplers import sample as draw_samples
 from reverie.training.assemble import build_denoiser, build_sampler
+from reverie.training.checkpoint import Checkpoints, Loaded
 from reverie.training.recipe import Config, merge, validated
 
 FORMAT = 1
 
 
 class Model(Denoiser):
-    """A denoiser that knows its data: `spec` (shape, range, labels), `config` (how it was made), `summary` (what came out)."""
+    """A denoiser that knows its data (`spec`), how it was made (`config`) and what came out (`summary`)."""
 
     def __init__(self, denoiser: Denoiser, spec: Spec, config: Config, summary: dict[str, Any] | None = None) -> None:
         super().__init__()
@@ -45,7 +46,7 @@ class Model(Denoiser):
         return Model(self.denoiser.given(condition), self.spec, self.config, self.summary)
 
     def labels(self, count: int, label: str | int | None, first: int = 0) -> Tensor | None:
-        """Labels (count,) for samples number first, first + 1, …: one class by name or number, `each` in turn, or `none`."""
+        """Labels (count,) of samples number first, first + 1, …: a class by name or number, `each` in turn, `none`."""
         classes = self.spec.classes
         if label is not None and label != "none" and not classes:
             raise UserError(f"label '{label}' was asked for, but this model was trained without labels")
@@ -150,17 +151,39 @@ def contents(denoiser: Denoiser, spec: Spec, config: Config, summary: dict[str, 
 
 
 def load(path: str | Path, *, device: str | torch.device = "cpu") -> Model:
-    """The model in a run folder or a model folder, ready to sample.
+    """The model in a run folder (its newest checkpoint if it is unfinished), a checkpoint or a model folder.
 
     Raises UserError (exit code 65) for a damaged file, an unknown name in it, or weights that do not fit.
     """
     folder = Path(path)
     if (folder / "model" / "config.json").is_file():
         folder = folder / "model"
+    if (folder / "run.json").is_file():
+        saved = Checkpoints(folder / "checkpoints", keep=1).latest()
+        if saved is None:
+            raise UserError(f"the run '{path}' has no checkpoint yet")
+        return _from_checkpoint(folder, saved, device)
+    if (folder / "state.json").is_file() and (folder.parent.parent / "run.json").is_file():
+        checkpoints = Checkpoints(folder.parent, keep=1)
+        return _from_checkpoint(folder.parent.parent, checkpoints.load(folder), device)
     if not (folder / "config.json").is_file():
-        raise UserError(f"'{path}' is neither a run folder nor a model folder (no config.json in it)")
+        raise UserError(f"'{path}' is neither a run folder nor a model folder nor a checkpoint")
     stored = files.read_folder(folder)
+    for name in ("config.json", "model.safetensors"):
+        if name not in stored:
+            raise UserError(f"{folder} lacks {name}", code=BAD_DATA)
     described = modelfile.read_config(stored["config.json"])
+    return _model(described, modelfile.load_tensors(stored["model.safetensors"]), folder).to(device)
+
+
+def _from_checkpoint(run: Path, saved: Loaded, device: str | torch.device) -> Model:
+    """The averaged weights of an unfinished run."""
+    described = modelfile.read_config((run / "run.json").read_bytes())
+    described["summary"] = {"steps": saved.step}
+    return _model(described, saved.tensors["average"], run).to(device)
+
+
+def _model(described: dict[str, Any], tensors: dict[str, Tensor], folder: Path) -> Model:
     if described.get("format_version") != FORMAT:
         version = described.get("format_version")
         raise UserError(f"{folder}: format version {version!r} is not {FORMAT}, the one read here", code=BAD_DATA)
@@ -172,9 +195,8 @@ def load(path: str | Path, *, device: str | torch.device = "cpu") -> Model:
         raise UserError(f"{folder}/config.json lacks {error}", code=BAD_DATA) from error
     except UserError as error:
         raise UserError(f"{folder}/config.json: {error}", code=BAD_DATA) from error
-    modelfile.strict_load(denoiser, modelfile.load_tensors(stored["model.safetensors"]), str(folder))
-    model = Model(denoiser, spec, config, described.get("summary", {}))
-    return model.to(device).eval().requires_grad_(False)
+    modelfile.strict_load(denoiser, tensors, str(folder))
+    return Model(denoiser, spec, config, described.get("summary", {})).eval().requires_grad_(False)
 
 
 def sample(

@@ -6,83 +6,39 @@ What the user sees goes through a `View`; the loop itself is `reverie.training.l
 from __future__ import annotations
 
 import dataclasses
-import os
 import signal
 import time
 from collections import deque
 from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from reverie import networks, pictures
+from reverie import networks
 from reverie.core import files
 from reverie.core.errors import BAD_DATA, UserError
 from reverie.data import Dataset, Spec, open_data
 from reverie.metrics import copy_shares
 from reverie.training import artefacts
 from reverie.training.assemble import build_denoiser, build_loss
+from reverie.training.board import Board
 from reverie.training.checkpoint import Checkpoints, Lock
 from reverie.training.defaults import choose, explain
 from reverie.training.distributed import World
 from reverie.training.folder import RunFolder
+from reverie.training.interrupt import Interrupt
 from reverie.training.loop import Progress, held_out_loss, plan, train
 from reverie.training.model import Model, contents
 from reverie.training.recipe import Config, training_options
 from reverie.training.run import Run
+from reverie.training.view import Silent, View
 
 PROBE = 24  # updates that are timed before the length of a run given in minutes is fixed
 REPLAN = (0.1, 0.3, 0.6)  # shares of a timed run after which its length is corrected
 SPARE = 600.0  # seconds after which a checkpoint is due in any case
 COPIES = 1000  # samples looked at for near copies, where drawing them is cheap
-
-
-class View(Protocol):
-    """Where a run reports: a terminal, a log, nothing."""
-
-    def say(self, line: str) -> None: ...
-    def warn(self, line: str) -> None: ...
-    def table(self, rows: list[tuple[str, str]]) -> None: ...
-    def update(self, progress: Progress, planned: int | None, rate: float) -> None: ...
-    def pause(self) -> None: ...
-
-
-class Silent:
-    """A view that shows nothing."""
-
-    def say(self, line: str) -> None: ...
-    def warn(self, line: str) -> None: ...
-    def table(self, rows: list[tuple[str, str]]) -> None: ...
-    def update(self, progress: Progress, planned: int | None, rate: float) -> None: ...
-    def pause(self) -> None: ...
-
-
-class Interrupt:
-    """SIGINT and SIGTERM ask the run to save and stop; a second one ends the process at once."""
-
-    def __init__(self) -> None:
-        self.code = 0
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Interrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._before[number] = signal.signal(number, self._raise)
-            except ValueError:  # not the main thread: the caller handles signals
-                break
-        return self
-
-    def _raise(self, number: int, frame: FrameType | None) -> None:
-        if self.code:
-            os._exit(128 + number)
-        self.code = 128 + number
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
 
 class Session:
@@ -111,7 +67,8 @@ class Session:
         self.elapsed, self.best, self.stale, self.held_out = 0.0, float("inf"), 0, float("nan")
         self._pending: list[dict[str, Any]] = []
         self._durations: deque[float] = deque(maxlen=200)
-        self._saved_at, self._board = time.monotonic(), None
+        self._saved_at = time.monotonic()
+        self._board = Board(folder.path / "tensorboard")
 
     @classmethod
     def begin(
@@ -140,7 +97,7 @@ class Session:
         cls, path: str | Path, *, source: str | None = None, length: dict[str, Any] | None = None,
         world: World | None = None, view: View | None = None,
     ) -> Session:  # fmt: skip
-        """Go on with the run at `path`; `source` if its data have moved, `length` (steps or minutes) to change its end."""
+        """Go on with the run at `path`; `source` if its data have moved, `length` (steps, minutes) for another end."""
         folder, described = RunFolder.open(path)
         config: Config = described["config"]
         if length:
@@ -244,7 +201,7 @@ class Session:
         return Model(self.run.average.module, self.spec, self.config, summary)
 
     def _preview(self) -> Tensor | None:
-        """Held-out loss by noise level and a sheet of samples, with their channels' means and spreads beside the data's."""
+        """Held-out loss by noise level, and a sheet of samples with their channels' moments beside the data's."""
         self.held_out, by_time = held_out_loss(self.run)
         self.stale = 0 if self.held_out < self.best else self.stale + 1
         self.best = min(self.best, self.held_out) if self.held_out == self.held_out else self.best
@@ -259,7 +216,8 @@ class Session:
         self._pending.append(entry)
         finite = bool(torch.isfinite(x).all())
         name = f"previews/step-{self.run.step:08d}.png"
-        self.folder.write(name, artefacts.sheet(x, self.spec, self._reference()))
+        picture = artefacts.sheet(x, self.spec, self._reference())
+        self.folder.write(name, picture)
         shown = ", ".join(f"{m:.2f}±{s:.2f}" for m, s in zip(mean[:4], spread[:4], strict=True))
         wanted = ", ".join(f"{m:.2f}±{s:.2f}" for m, s in zip(self.spec.mean[:4], self.spec.spread[:4], strict=True))
         self.view.say(
@@ -268,7 +226,7 @@ class Session:
         late = self.run.planned is not None and self.run.step >= self.run.planned / 2
         if finite and late and (parted := artefacts.drift(x, self.spec)):
             self.view.warn(parted)
-        self._tensorboard(entry, self.folder.path / name)
+        self._board.show(self._pending, picture, self.run.step)
         return x
 
     def _reference(self, count: int = 2000) -> Tensor:
@@ -287,22 +245,6 @@ class Session:
             self.checkpoints.save(self.run.step, self.run.tensors(), {**self.run.state(), "session": own})
         self._saved_at = time.monotonic()
         self.world.barrier()
-
-    def _tensorboard(self, entry: dict[str, Any], picture: Path) -> None:
-        """The same numbers for TensorBoard, where it is installed."""
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            return
-        if self._board is None:
-            self._board = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=self.run.step)
-        for logged in self._pending:
-            for name in ("loss", "grad_norm", "learning_rate", "held_out"):
-                if logged.get(name) is not None:
-                    self._board.add_scalar(name, logged[name], logged["step"])
-        pixels = pictures.pixels(picture.read_bytes())
-        self._board.add_image("samples", pixels, entry["step"], dataformats="HWC")
-        self._board.flush()
 
     def _finish(self) -> None:
         """The last preview and checkpoint, then the model and its pictures."""
@@ -332,7 +274,7 @@ class Session:
         self._report(summary, [*written, "recipe.toml", "metrics.jsonl", "checkpoints"])
 
     def _copies(self, x: Tensor) -> dict[str, Any] | None:
-        """Shares of near copies among samples and held-out data, where there are held-out data and sampling is cheap."""
+        """Shares of near copies among samples and held-out data, where there are such data and sampling is cheap."""
         run = self.run
         if not len(run.held_index) or self.spec.dimensions > 4096 or self.spec.kind in ("points", "table"):
             return None
