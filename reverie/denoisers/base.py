@@ -32,8 +32,8 @@ class Condition:
     def rows(self, index: Tensor | slice) -> Condition:
         """The same condition for some of the examples."""
         return Condition(
-            None if self.label is None or self.label.shape[0] == 1 else self.label[index],
-            None if self.numbers is None or self.numbers.shape[0] == 1 else self.numbers[index],
+            self.label if self.label is None or self.label.shape[0] == 1 else self.label[index],
+            self.numbers if self.numbers is None or self.numbers.shape[0] == 1 else self.numbers[index],
         )
 
 
