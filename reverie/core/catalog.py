@@ -82,6 +82,15 @@ def _ancestors(room: str, key: str) -> set[str]:
 
 @functools.cache
 def _lineage(path: Path, name: str) -> tuple[str, ...]:
+    found: list[str] = []
+    for file, base in _bases(path, name):
+        found += [base, *(_lineage(file, base) if file else ())]
+    return tuple(found)
+
+
+@functools.cache
+def _bases(path: Path, name: str) -> tuple[tuple[Path | None, str], ...]:
+    """A class's bases with the file each is defined in; None for those from outside the project."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     local = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     elsewhere = {
@@ -90,12 +99,8 @@ def _lineage(path: Path, name: str) -> tuple[str, ...]:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("reverie.")
         for alias in node.names
     }
-    found: list[str] = []
-    for base in local[name].bases:
-        if isinstance(base, ast.Name):
-            file = path if base.id in local else elsewhere.get(base.id)
-            found += [base.id, *(_lineage(file, base.id) if file else ())]
-    return tuple(found)
+    bases = [base.id for base in local[name].bases if isinstance(base, ast.Name)]
+    return tuple((path if base in local else elsewhere.get(base), base) for base in bases)
 
 
 def summary(room: str, key: str) -> str:
@@ -104,8 +109,22 @@ def summary(room: str, key: str) -> str:
 
 
 def options(room: str, key: str) -> list[Option]:
-    """The entry's constructor arguments: dataclass fields, or the parameters of `__init__` after the first."""
-    return list(_options(_definition(*_contents(room)[_known(room, key)])))
+    """The entry's constructor arguments: dataclass fields, inherited ones first, or those of `__init__` by name."""
+    return list(_all_options(*_contents(room)[_known(room, key)]).values())
+
+
+@functools.cache
+def _all_options(path: Path, name: str) -> dict[str, Option]:
+    found: dict[str, Option] = {}
+    for file, base in _bases(path, name):
+        if file and file.is_file() and _is_dataclass(_definition(file, base)):
+            found.update(_all_options(file, base))
+    found.update({option.name: option for option in _options(_definition(path, name))})
+    return found
+
+
+def _is_dataclass(definition: ast.ClassDef) -> bool:
+    return any(ast.unparse(decorator).split("(")[0].endswith("dataclass") for decorator in definition.decorator_list)
 
 
 def _options(definition: ast.ClassDef) -> Iterator[Option]:

@@ -57,6 +57,12 @@ def test_an_entry_described_and_built_again_is_the_same(room, key):
     assert repr(again) == repr(entry)
 
 
+def test_options_of_a_dataclass_include_those_it_inherits():
+    assert [o.name for o in catalog.options("losses", "log-normal")] == ["stratified", "antithetic", "mean", "std"]
+    # what a contract only announces (BetaTable's `steps`) is an option once, where the entry defines it
+    assert [o.name for o in catalog.options("processes", "linear-beta")] == ["steps", "start", "end"]
+
+
 def test_a_schedule_inside_a_schedule_is_built_and_described():
     described = {"name": "zero-terminal", "inner": {"name": "linear-beta", "steps": 50, "start": 1e-4, "end": 0.02}}
     schedule = catalog.build("processes", described)
