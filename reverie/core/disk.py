@@ -9,11 +9,21 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+from reverie.core.errors import INPUT_OUTPUT, UserError
+
+ATTEMPTS = 3  # of a whole write after EIO: a failed fsync may have dropped the data, so it is never merely repeated
 
 _EXCHANGE = {"linux": ("renameat2", 2), "darwin": ("renameatx_np", 2)}  # RENAME_EXCHANGE, RENAME_SWAP
 _AT_FDCWD = {"linux": -100, "darwin": -2}
+_T = TypeVar("_T")
 
 
 class Disk:
@@ -70,3 +80,59 @@ class Disk:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+_current = Disk()
+
+
+def disk() -> Disk:
+    """The disk that files are written to."""
+    return _current
+
+
+@contextmanager
+def use(other: Disk) -> Iterator[None]:
+    """Write to another disk for a while: one that a test made to fail, to stop or to remember."""
+    global _current
+    before, _current = _current, other
+    try:
+        yield
+    finally:
+        _current = before
+
+
+def free_space(path: str | Path) -> int:
+    """Bytes free for this user on the disk that holds the path (or the nearest folder above it that exists)."""
+    place = Path(path).absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+def attempts(action: Callable[[], _T], path: Path, needed: int = 0) -> _T:
+    """Do it, again from the start after EIO. Raises UserError (exit code 74) if the disk refuses."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return action()
+        except OSError as error:
+            if error.errno != errno.EIO or attempt == ATTEMPTS:
+                raise _refused(error, path, needed) from error
+            time.sleep(0.02 * attempt)
+    raise AssertionError("unreachable")
+
+
+def quietly(action: Callable[[], object]) -> None:
+    """Do it if the disk allows: what is left undone is litter, and swept up later."""
+    try:
+        action()
+    except OSError:
+        return
+
+
+def _refused(error: OSError, path: Path, needed: int) -> UserError:
+    try:
+        free = f"{free_space(path)} free"
+    except OSError:
+        free = "free space unknown"
+    why = error.strerror or str(error)
+    return UserError(f"cannot write '{path}': {why} ({needed} bytes needed, {free})", code=INPUT_OUTPUT)

@@ -8,12 +8,25 @@ from pathlib import Path
 from types import TracebackType
 
 from reverie.core.errors import INPUT_OUTPUT, UserError
-from reverie.core.files import alive
+from reverie.core.removal import alive
 
 try:
     import fcntl
 except ImportError:  # Windows: the file's existence is the lock
     fcntl = None  # type: ignore[assignment]
+
+_held: set[int] = set()
+
+
+def _let_go() -> None:
+    """In a forked child: the lock is its parent's, and must not outlive it."""
+    for fd in _held:
+        os.close(fd)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 class Lock:
@@ -37,6 +50,7 @@ class Lock:
                 os.ftruncate(fd, 0)
                 os.write(fd, f"{os.getpid()}\n".encode())
                 self._fd = fd
+                _held.add(fd)
                 return self
         raise self._taken(self._owner())
 
@@ -45,6 +59,7 @@ class Lock:
     ) -> None:
         fd, self._fd = self._fd, None
         if fd is not None:
+            _held.discard(fd)
             if fcntl is None:
                 os.close(fd)
             self.path.unlink(missing_ok=True)
@@ -60,8 +75,7 @@ class Lock:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(fd)
-            self._discard_dead()
-            return None
+            raise self._taken(self._owner()) from None
         except OSError:  # a file system without locks
             os.close(fd)
             return self._create()
@@ -81,7 +95,7 @@ class Lock:
             return None
 
     def _discard_dead(self) -> None:
-        """Remove the lock if its owner is dead (a child it left behind may still hold the file open)."""
+        """Remove the lock of a process that is gone."""
         owner = self._owner()
         if owner is not None and alive(owner):
             raise self._taken(owner)

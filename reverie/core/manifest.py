@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reverie.core.errors import BAD_DATA, UserError
+from reverie.core.errors import BAD_DATA, INPUT_OUTPUT, UserError
 from reverie.core.strict_json import parse
 
 MANIFEST = "manifest.json"
@@ -28,7 +29,7 @@ def manifest(contents: Mapping[str, bytes]) -> bytes:
     return json.dumps({"format_version": 1, "files": listed}, indent=1, sort_keys=True).encode()
 
 
-def read_listed(folder: Path) -> dict[str, bytes]:
+def read_listed(folder: Path, needs: tuple[str, ...] = ()) -> dict[str, bytes]:
     """The files that the manifest lists, each checked. Raises UserError (exit code 65) that names the file at fault."""
     if not folder.is_dir():
         raise UserError(f"there is no folder '{folder}'", code=BAD_DATA)
@@ -40,6 +41,9 @@ def read_listed(folder: Path) -> dict[str, bytes]:
     for name, entry in listed.items():
         if not NAME.fullmatch(name) or not isinstance(entry, dict) or set(entry) != {"sha256", "bytes"}:
             raise UserError(f"'{where}' lists {name[:80]!r} in a way that is not understood", code=BAD_DATA)
+    for name in needs:
+        if name not in listed:
+            raise UserError(f"'{where}' does not list {name}", code=BAD_DATA)
     return {name: _checked(folder / name, entry) for name, entry in listed.items()}
 
 
@@ -68,7 +72,8 @@ def read_file(path: Path, limit: int) -> bytes:
             if status.st_size > limit:
                 raise UserError(f"'{path}' has {status.st_size} bytes where {limit} are expected", code=BAD_DATA)
             return stream.read(status.st_size)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"'{path}' is missing", code=BAD_DATA) from error
-    except OSError as error:
-        raise UserError(f"cannot read '{path}': {error.strerror or error}", code=BAD_DATA) from error
+    except OSError as error:  # of these, only a failing medium says that the file itself is bad
+        code = BAD_DATA if error.errno == errno.EIO else INPUT_OUTPUT
+        raise UserError(f"cannot read '{path}': {error.strerror or error}", code=code) from error

@@ -51,8 +51,9 @@ class Checkpoints:
         """The steps of the resume points, oldest first; what is damaged counts, other names do not."""
         if not self.folder.is_dir():
             return []
-        names = [FOLDER.fullmatch(entry.name) for entry in self.folder.iterdir() if entry.is_dir()]
-        return sorted(int(match[1]) for match in names if match and match[0] == _name(int(match[1])))
+        names = {entry.name.removeprefix(".old-") for entry in self.folder.iterdir() if entry.is_dir()}
+        found = [int(match[1]) for match in map(FOLDER.fullmatch, names) if match]
+        return sorted(step for step in found if _name(step) in names)
 
     def path(self, step: int) -> Path:
         return self.folder / _name(step)
@@ -96,6 +97,8 @@ class Checkpoints:
             try:
                 return self.load(self.path(step))
             except UserError as error:
+                if error.code != BAD_DATA:
+                    raise
                 say(f"{error}; going back to the resume point before it")
         if steps:
             raise UserError(f"none of the {len(steps)} resume points in '{self.folder}' can be read", code=BAD_DATA)
@@ -104,9 +107,7 @@ class Checkpoints:
     def load(self, path: str | Path) -> Loaded:
         """The resume point in this folder, and no other. Raises UserError (65) that names the file at fault."""
         path = Path(path)
-        stored = files.read_folder(path)
-        if STATE not in stored:
-            raise UserError(f"'{path}' is not a resume point (no {STATE} in its manifest)", code=BAD_DATA)
+        stored = files.read_folder(path, needs=(STATE,))
         described = modelfile.read_config(stored.pop(STATE), where=str(path / STATE))
         version, step, state = (described.get(key) for key in ("format_version", "step", "state"))
         if version != FORMAT:
