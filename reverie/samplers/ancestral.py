@@ -48,5 +48,3 @@ class Ancestral(Sampler):
             posterior = normal(posterior.mean, gaussian(denoiser).posterior_std(self.v, s, t))
         reverse = denoiser.process.reverse(posterior, x, s, t)
         return (reverse.sample(rng) if s > 0 or self.draw_last else reverse.settle(rng)), state
-
-

@@ -7,14 +7,16 @@ Reference for the formulation (ancestral): Ho et al. 2020, arXiv:2006.11239, alg
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from reverie.core.distributions import Distribution
 from reverie.core.rng import Rng
 from reverie.denoisers import Condition, Denoiser
 from reverie.samplers.grids import Grid, Uniform
@@ -23,47 +25,59 @@ State = Any
 
 
 class Sampler(ABC):
-    """A method for walking from t to s. `order` and `stochastic` are declared here and verified by a law.
+    """A method for walking from t to s. `order` and `stochastic` are declared and verified by a law.
 
-    `evaluations` is the number of denoiser calls in a step.
+    `order` is the global order of the error in the step (in law where `stochastic`), 0 where it has none;
+    `evaluations` is the number of denoiser calls in a step that ends above t = 0.
     """
 
-    order: ClassVar[int]
-    stochastic: ClassVar[bool]
-    evaluations: ClassVar[int] = 1
+    @property
+    @abstractmethod
+    def order(self) -> int: ...
 
-    def init(self, denoiser: Denoiser, x: Tensor) -> State:
-        """What the method remembers between steps; None if it is memoryless."""
+    @property
+    @abstractmethod
+    def stochastic(self) -> bool: ...
+
+    @property
+    def evaluations(self) -> int:
+        return 1
+
+    def init(self, denoiser: Denoiser, x: Tensor, *, rng: Rng | None = None) -> State:
+        """What the method remembers between steps, None if it is memoryless; `rng` is the whole trajectory's."""
         return None
 
     @abstractmethod
     def step(
         self, denoiser: Denoiser, x: Tensor, t: float, s: float, *, state: State, rng: Rng
     ) -> tuple[Tensor, State]:
-        """x_t → x_s, with 0 ≤ s < t ≤ 1."""
+        """x_t → x_s, with 0 ≤ s < t ≤ 1; x itself where s = t."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """Where a trajectory is: after `index` steps, at time t, with x_t (B, *D)."""
+    """Where a trajectory is: after `index` steps, at time t, with x_t (B, *D), and what the sampler remembers."""
 
     index: int
     t: float
     x: Tensor
+    state: State = None
 
 
 def trajectory(denoiser: Denoiser, sampler: Sampler, x1: Tensor, grid: list[float], *, rng: Rng) -> Iterator[Step]:
-    """Walk from x1 at grid[0] to grid[-1], yielding every point, the start included. Times must fall.
+    """Walk from x1 at grid[0] to grid[-1], yielding every point, the start included.
 
-    Step i draws from rng.fork("step", i). Raises FloatingPointError naming the time if a value is not finite.
+    Times fall strictly; a deterministic sampler may also walk rising times, from data to noise (see `encode`).
+    Step i draws from rng.fork("step", i). Raises FloatingPointError if the last value is not finite.
     """
-    if any(s >= t for t, s in zip(grid, grid[1:], strict=False)):
-        raise ValueError("the times of a grid must fall strictly")
-    x, state = x1, sampler.init(denoiser, x1)
-    yield Step(0, grid[0], x)
-    for i, (t, s) in enumerate(zip(grid, grid[1:], strict=False)):
+    pairs = list(itertools.pairwise(grid))
+    if not all(s < t for t, s in pairs) and (sampler.stochastic or not all(s > t for t, s in pairs)):
+        raise ValueError("the times of a grid must fall strictly (rise, for a deterministic sampler that encodes)")
+    x, state = x1, sampler.init(denoiser, x1, rng=rng)
+    yield Step(0, grid[0], x, state)
+    for i, (t, s) in enumerate(pairs):
         x, state = sampler.step(denoiser, x, t, s, state=state, rng=rng.fork("step", i))
-        yield Step(i + 1, s, x)
+        yield Step(i + 1, s, x, state)
     if not torch.isfinite(x).all():
         raise FloatingPointError(f"{type(sampler).__name__} produced a value that is not finite")
 
@@ -94,17 +108,15 @@ def sample(
     times themselves. `progress` is called with the number of examples done.
     """
     count, chunk = shape[0], chunk_size(shape[1:])
-    like = next((p for p in denoiser.parameters()), torch.empty(0))
-    process = denoiser.process
-    times = steps if isinstance(steps, list) else (grid or Uniform()).times(process, steps)
+    times = steps if isinstance(steps, list) else (grid or Uniform()).times(denoiser.process, steps)
+    begin = prior(denoiser, (chunk, *shape[1:]))
     out = []
     for start in range(0, count, chunk):
         number = torch.arange(chunk).add_(first + start)
         index = number.sub(first).clamp_(max=count - 1)
         bound = denoiser if condition is None else denoiser.given(condition.rows(index))
         streams = rng.at(number)
-        prior = process.prior((chunk, *shape[1:]))
-        x1 = _to(prior, like).sample(streams.fork("prior"))
+        x1 = begin.sample(streams.fork("prior"))
         *_, last = trajectory(bound, sampler, x1, times, rng=streams)
         out.append(last.x[: count - start].cpu())
         if progress:
@@ -112,6 +124,9 @@ def sample(
     return torch.cat(out)[:count] if out else torch.empty(shape)
 
 
-def _to(prior: Any, like: Tensor) -> Any:
-    prior.mean = prior.mean.to(device=like.device, dtype=like.dtype)
-    return prior
+def prior(denoiser: Denoiser, shape: tuple[int, ...]) -> Distribution:
+    """p(x_1) of the shape (B, *D), on the device and in the precision of the denoiser's parameters."""
+    law = denoiser.process.prior(shape)
+    like = next((p for p in denoiser.parameters()), torch.empty(0))
+    law.mean = law.mean.to(device=like.device, dtype=like.dtype)
+    return law

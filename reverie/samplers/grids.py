@@ -24,7 +24,7 @@ class Grid(ABC):
 
     @final
     def times(self, process: Process, steps: int) -> list[float]:
-        """The checked times: strictly falling and finite. Raises ValueError for steps < 1 or a grid too fine to place."""
+        """The checked times: strictly falling and finite. Raises ValueError for steps < 1 or a grid too fine."""
         if steps < 1:
             raise ValueError(f"steps must be at least 1, not {steps}")
         times = self.place(process, steps)
@@ -58,7 +58,9 @@ class Trailing(Grid):
 
 @dataclass(frozen=True)
 class Leading(Grid):
-    """t_i = (1 + (N − 1 − i) ⌊T/N⌋)/T after the start at t = 1: the spacing of early DDIM code, which skips the noisiest steps.
+    """t_i = (1 + (N − 1 − i) ⌊T/N⌋)/T after the start at t = 1.
+
+    The spacing of early DDIM code, which skips the noisiest steps.
 
     Reference: Song et al. 2021, arXiv:2010.02502, section 4.2; its fault is shown in Lin et al. 2023, section 3.3.
     """
@@ -99,15 +101,18 @@ class NoiseGrid(Grid, ABC):
     @final
     def place(self, process: Process, steps: int) -> list[float]:
         schedule = _schedule(process)
-        last = schedule.alpha(1.0)
-        high = min(self.cap, schedule.sigma(1.0) / last) if last > 0 else self.cap
+        last = float(schedule.alpha(1.0))
+        high = min(self.cap, float(schedule.sigma(1.0)) / last) if last > 0 else self.cap
         ratios = self.ratios(high, self.sigma_min, steps) if steps > 1 else [high]
         return [1.0, *(float(schedule.time_of(-2 * math.log(r))) for r in ratios[1:]), 0.0]
 
 
 @dataclass(frozen=True)
 class Karras(NoiseGrid):
-    """r_i = (r_max^{1/ρ} + i/(N−1) (r_min^{1/ρ} − r_max^{1/ρ}))^ρ. Reference: Karras et al. 2022, equation 5 (ρ = 7)."""
+    """r_i = (r_max^{1/ρ} + i/(N−1) (r_min^{1/ρ} − r_max^{1/ρ}))^ρ.
+
+    Reference: Karras et al. 2022, arXiv:2206.00364, equation 5 (ρ = 7).
+    """
 
     rho: float = 7.0
     sigma_min: float = 0.002
