@@ -2,7 +2,8 @@
 
 from reverie.data.base import Dataset, Spec
 from reverie.data.builtin import BUILTIN
-from reverie.data.opening import load_like, open_data
+from reverie.data.matching import load_like
+from reverie.data.opening import open_data
 from reverie.data.report import Report
 from reverie.data.saving import save
 from reverie.data.scale import Scale

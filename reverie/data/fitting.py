@@ -61,7 +61,7 @@ def choose(heads: Sequence[Head], *, size: tuple[int, int] | None = None, mode: 
         raise unknown("colour mode", mode, ASKED)
     target = (mode if not _deep(modes) else f"{mode};16".replace("L;16", "I;16")) if mode else common_mode(modes)
     if set(modes) != {target}:
-        listed = ", ".join(f"{count} {name}" for name, count in modes.most_common())
+        listed = ", ".join(name for name, _ in modes.most_common())
         notes.append(f"colour modes differ from {target} ({listed}): converted to {target}")
         alpha = sum(n for m, n in modes.items() if "A" in m)
         if alpha and "A" not in target:

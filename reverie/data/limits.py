@@ -106,6 +106,15 @@ def gunzip(path: Path, limit: int) -> bytes:
     return b"".join(pieces)
 
 
+def start_unpacked(path: Path, count: int = 4096) -> bytes:
+    """The first bytes inside a gzip file. Raises Unreadable if it is damaged."""
+    try:
+        with open_regular(path) as raw, gzip.GzipFile(fileobj=raw) as file:
+            return file.read(count)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise Unreadable(f"a damaged gzip file: {error}") from error
+
+
 def members(archive: zipfile.ZipFile, where: str) -> list[zipfile.ZipInfo]:
     """The files in a zip archive, each with a sane name and size; the sizes are the archive's claims."""
     found = [info for info in archive.infolist() if not info.is_dir()]

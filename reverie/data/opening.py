@@ -7,25 +7,48 @@ from __future__ import annotations
 
 import difflib
 import os
-import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from reverie.core.errors import BAD_DATA, UserError, unknown
-from reverie.data.base import Dataset, Spec
+from reverie.data.base import Dataset
 from reverie.data.builtin import BUILTIN, open_builtin
-from reverie.data.fitting import ASKED
 from reverie.data.formats.arrays import open_npy, open_npz
 from reverie.data.formats.binary import cifar_files, is_idx, open_cifar, open_idx, pairs
+from reverie.data.formats.hub import is_saved_dataset, open_dataset, open_saved
 from reverie.data.formats.images import open_pictures
-from reverie.data.labelling import label_by_folder
-from reverie.data.limits import Unreadable, kind_of, open_regular
+from reverie.data.formats.pieces import open_pieces
+from reverie.data.formats.sounds import open_sounds
+from reverie.data.formats.tables import names_files, open_parquet, open_series, open_table
+from reverie.data.formats.text import is_series
+from reverie.data.labelling import covered, label_by_side, side_of
+from reverie.data.limits import Unreadable, open_regular, start_unpacked
 from reverie.data.report import Report
-from reverie.data.sources import PICTURES, Item, archive_items, folder_items, is_picture, start_of
+from reverie.data.sources import ARRAYS, PICTURES, SOUNDS, Item, archive_items, folder_items, is_picture, start_of
+
+ARCHIVES = {"zip", "tar", "tgz"}
+SINGLE = {"npz", "csv", "tsv", "jsonl", "ndjson", "ts", "parquet", "txt"}  # a folder may hold one of these alone
+LABEL_FILES = ("labels", "label", "y", "targets")
+ADVICE = {  # how files begin that are recognised and not read, and what to do about it
+    b"\x80\x02": "a pickle, which is never loaded since it can run code; save it with np.savez",
+    b"\x80\x03": "a pickle, which is never loaded since it can run code; save it with np.savez",
+    b"\x80\x04": "a pickle, which is never loaded since it can run code; save it with np.savez",
+    b"\x80\x05": "a pickle, which is never loaded since it can run code; save it with np.savez",
+    b"\x89HDF": "an HDF5 file; save the array in it with np.save",
+    b"MATLAB": "a MATLAB file; save the array in it with np.save",
+    b"ARROW1": "an Arrow file; name the folder that Hugging Face's save_to_disk made, or save it as Parquet",
+    b"fLaC": "a FLAC file; turn it into WAV",
+    b"ID3": "an MP3 file; turn it into WAV",
+    b"OggS": "an Ogg file; turn it into WAV",
+    b"%PDF": "a PDF document",
+    b"7z\xbc\xaf": "a 7-zip archive; unpack it, or pack it as zip or tar",
+    b"Rar!": "a RAR archive; unpack it, or pack it as zip or tar",
+    b"(\xb5/\xfd": "packed with Zstandard; unpack it",
+    b"\xfd7zXZ": "packed with xz; unpack it",
+    b"BZh": "packed with bzip2; unpack it",
+}
 
 
 @dataclass(frozen=True)
@@ -41,22 +64,24 @@ class Options:
 
 
 def open_data(
-    source: str | Path,
+    source: Any,
     *,
     label: str = "",
-    condition: Sequence[str] = (),
+    condition: str | Sequence[str] = (),
     size: str = "",
     mode: str = "",
     layout: str = "",
     bounds: str | tuple[float, float] | None = None,
 ) -> Dataset:
-    """The data set of a built-in name (`BUILTIN`) or at a path.
+    """The data set of a built-in name (`BUILTIN`), at a path, or of a Hugging Face `Dataset` object.
 
     `label` names the column or array of labels, `condition` those of numeric conditions. `size` ("64", "48x64") and
     `mode` ("L", "LA", "RGB", "RGBA") change pictures; `layout` ("CHW", "HWC", "CL", …) and `bounds` ("LOW,HIGH")
     overrule what is found out about arrays. Raises UserError if there is nothing that can be used.
     """
     options = Options(label, _listed(condition), str(size or ""), mode, layout, parse_bounds(bounds))
+    if not isinstance(source, (str, os.PathLike)):
+        return open_dataset(source, Report("the data set"), label=label, condition=options.condition, size=options.size)
     name = os.fspath(source)
     report = Report(name)
     if name in BUILTIN:
@@ -65,12 +90,12 @@ def open_data(
     if not os.path.lexists(path):
         raise _nothing_there(name)
     data = _folder(path, report, options) if path.is_dir() else _file(path, report, options)
-    report.hold()
+    data.report.hold()
     return data
 
 
-def _listed(condition: Sequence[str]) -> tuple[str, ...]:
-    parts = condition.split(",") if isinstance(condition, str) else list(condition)
+def _listed(condition: str | Sequence[str]) -> tuple[str, ...]:
+    parts = condition.split(",") if isinstance(condition, str) else list(condition or ())
     return tuple(part.strip() for part in parts if part.strip())
 
 
@@ -82,7 +107,7 @@ def parse_bounds(bounds: str | tuple[float, float] | None) -> tuple[float, float
         low, high = (float(v) for v in (bounds.split(",") if isinstance(bounds, str) else bounds))
     except ValueError:
         low = high = 0.0
-    if not low < high:
+    if not low < high or high - low == float("inf"):
         raise UserError(f"bounds must be two numbers LOW,HIGH with LOW below HIGH, not '{bounds}'")
     return low, high
 
@@ -91,144 +116,156 @@ def _nothing_there(name: str) -> UserError:
     """The error for a name that is neither built in nor a path, with the nearest of both."""
     path = Path(name)
     try:
-        beside = [entry.name for entry in os.scandir(path.parent if str(path.parent) else ".")]
-    except OSError:
+        beside = [entry.name for entry in os.scandir(path.parent)]
+    except (OSError, ValueError):
         beside = []
-    near = difflib.get_close_matches(path.name, beside, n=1)
-    if os.sep in name or "." in name or near:
+    near = difflib.get_close_matches(path.name, [*beside, *BUILTIN] if os.sep not in name else beside, n=1)
+    if os.sep in name or "." in name or (near and near[0] not in BUILTIN):
         hint = f"; did you mean '{path.parent / near[0]}'?" if near else ""
         return UserError(f"'{name}' does not exist{hint}")
     return unknown("data set", name, BUILTIN)
 
 
 def _file(path: Path, report: Report, options: Options) -> Dataset:
-    status = os.stat(path) if path.exists() else None
-    if status is None:
-        raise UserError(f"'{path}' is a link to nowhere", code=BAD_DATA)
-    if not stat.S_ISREG(status.st_mode):
-        raise UserError(
-            f"'{path}' is not a regular file but a {kind_of(status.st_mode)}; it is never opened", code=BAD_DATA
-        )
-    try:
-        with open_regular(path) as file:
-            start = file.read(512)
-        if start[:2] == b"\x1f\x8b":
-            start = gunzip_start(path)
-    except Unreadable as reason:
-        raise UserError(f"'{path}': {reason}", code=BAD_DATA) from reason
-    if not start:
-        raise UserError(f"'{path}' is empty (0 bytes)", code=BAD_DATA)
+    start = _start(path)
+    condition, label = options.condition, options.label
     layout, bounds = options.layout, options.bounds
     if start.startswith(b"\x93NUMPY"):
-        return open_npy(path, report, condition=options.condition, layout=layout, bounds=bounds)
+        return open_npy(path, report, condition=condition, layout=layout, bounds=bounds)
     if start.startswith(b"PK") and path.suffix == ".npz":
-        return open_npz(path, report, condition=options.condition, label=options.label, layout=layout, bounds=bounds)
+        return open_npz(path, report, condition=condition, label=label, layout=layout, bounds=bounds)
     if is_idx(start):
         return open_idx(path, report, layout=layout, bounds=bounds)
     if cifar_files(path):
         return open_cifar(path, report)
     if start.startswith(b"PK") or start[257:262] == b"ustar":
-        items = archive_items(path, report)
-        return _items(items, report, path.stem, options)
+        return _examples(archive_items(path, report), report, path.name.split(".")[0], options)
+    if start.startswith(b"PAR1"):
+        return open_parquet(path, report, label=label, condition=condition)
+    if is_series(start):
+        return open_series(path, report, bounds=bounds)
+    _advise(path, start)
+    if names_files(path):
+        return _folder(path.parent, Report(str(path.parent)), options)
+    return open_table(path, report, label=label, condition=condition, bounds=bounds)
+
+
+def _start(path: Path) -> bytes:
+    """The first bytes of a regular file, unpacked if it is gzipped. Raises UserError for anything else."""
+    try:
+        with open_regular(path) as file:
+            start = file.read(4096)
+        start = start_unpacked(path) if start[:2] == b"\x1f\x8b" else start
+    except Unreadable as reason:
+        raise UserError(f"'{path}': {reason}", code=BAD_DATA) from reason
+    if not start:
+        raise UserError(f"'{path}' is empty (0 bytes)", code=BAD_DATA)
+    return start
+
+
+def _advise(path: Path, start: bytes) -> None:
+    """Raise the error that says what to do with a file that is recognised but is no data set."""
     if is_picture(start):
         raise UserError(f"'{path}' is a single picture; name the folder that holds the pictures", code=BAD_DATA)
-    raise UserError(f"'{path}' is of no format that is known here", code=BAD_DATA)
-
-
-def gunzip_start(path: Path) -> bytes:
-    """The first bytes inside a gzip file."""
-    import gzip
-    import zlib
-
-    try:
-        with open_regular(path) as raw, gzip.GzipFile(fileobj=raw) as file:
-            return file.read(512)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"'{path}' is a damaged gzip file: {error}", code=BAD_DATA) from error
+    if start[:4] == b"RIFF":
+        raise UserError(f"'{path}' is a single recording; cut it into WAV files and name their folder", code=BAD_DATA)
+    for magic, what in ADVICE.items():
+        if start.startswith(magic):
+            raise UserError(f"'{path}' is {what}", code=BAD_DATA)
 
 
 def _folder(path: Path, report: Report, options: Options) -> Dataset:
+    try:
+        os.listdir(path)
+    except OSError as error:
+        raise UserError(f"folder '{path}' cannot be read: {error.strerror}", code=BAD_DATA) from error
     if pairs(path):
         return open_idx(path, report, layout=options.layout, bounds=options.bounds)
     if cifar_files(path):
         return open_cifar(path, report)
-    return _items(folder_items(path, report), report, path.resolve().name, options)
+    if is_saved_dataset(path):
+        return open_saved(path, report, label=options.label, condition=options.condition, size=options.size)
+    items = folder_items(path, report)
+    single = _single(path, items)
+    if single:
+        data = _file(single, Report(str(single)), options)
+        data.report.note(f"'{single.name}' is the only data in the folder")
+        return data
+    return _examples(_unpacked(path, items, report), report, path.resolve().name, options)
 
 
-def _items(items: list[Item], report: Report, name: str, options: Options) -> Dataset:
-    """Examples that are one file each."""
-    pictures = []
+def _single(path: Path, items: Sequence[Item]) -> Path | None:
+    """The one file that is a data set by itself, in a folder without examples that are files of their own."""
+    if any(item.suffix in PICTURES | SOUNDS | ARCHIVES for item in items):
+        return None
+    named = [item.name for item in items if item.name.removesuffix(".gz").rpartition(".")[2].lower() in SINGLE]
+    arrays = [
+        i.name for i in items if i.suffix in ARRAYS and not i.name.rsplit(".", 1)[0].lower().endswith(LABEL_FILES)
+    ]
+    train = [name for name in named if "_TRAIN." in name and name.replace("_TRAIN.", "_TEST.") in named]
+    if len(arrays) == 1:
+        return path / arrays[0]
+    if arrays or any(is_picture(start_of(item)) for item in items):
+        return None
+    if len(named) > 1 and len(train) != 1:
+        raise UserError(f"'{path}' holds several data sets ({', '.join(named[:5])}); name one of them", code=BAD_DATA)
+    return path / (train or named)[0] if named else None
+
+
+def _unpacked(path: Path, items: Sequence[Item], report: Report) -> list[Item]:
+    """The items, and those in the archives among them where there is nothing else."""
+    if any(item.suffix in PICTURES | SOUNDS | ARRAYS for item in items):
+        return list(items)
+    inside: list[Item] = []
     for item in items:
-        if item.suffix in PICTURES or is_picture(start_of(item)):
-            pictures.append(item)
+        if item.suffix in ARCHIVES or item.name.endswith(".tar.gz"):
+            report.found -= 1
+            inside += archive_items(path / item.name, report, f"{item.name}/")
         else:
-            report.ignore(item.name, _not_data(item, items))
-    data, used = open_pictures(pictures, report, name=name, size=options.size, mode=options.mode, bounds=options.bounds)
+            inside.append(item)
+    return inside
+
+
+def _examples(items: Sequence[Item], report: Report, name: str, options: Options) -> Dataset:
+    """Examples that are one file each: pictures, else sounds, else arrays."""
+    kind, mine, others = _sorted(items)
+    side = side_of(mine, others, report, options.label, options.condition)
+    for item in others:
+        report.ignore(item.name, _not_data(item, side.where, kind))
+    good = covered(mine, side, report)
+    if kind == "sound":
+        data, used = open_sounds(good, report, name=name, bounds=options.bounds)
+    elif kind == "array":
+        data, used = open_pieces(good, report, name=name, layout=options.layout, bounds=options.bounds)
+    else:
+        data, used = open_pictures(good, report, name=name, size=options.size, mode=options.mode, bounds=options.bounds)
     data.names = [item.name for item in used]
-    label_by_folder(data, data.names)
+    label_by_side(data, data.names, side)
     return data
 
 
-def _not_data(item: Item, items: list[Item]) -> str:
+def _sorted(items: Sequence[Item]) -> tuple[str, list[Item], list[Item]]:
+    """(what the examples are, the files that are examples, the others)."""
+    for kind, suffixes in (("picture", PICTURES), ("sound", SOUNDS), ("array", ARRAYS)):
+        mine = [item for item in items if item.suffix in suffixes or (kind == "picture" and _is_nameless(item))]
+        if mine:
+            chosen = set(mine)
+            return kind, mine, [item for item in items if item not in chosen]
+    return "picture", [], list(items)
+
+
+def _is_nameless(item: Item) -> bool:
+    """Whether a file without a suffix that says what it is begins like a picture."""
+    return item.suffix not in SOUNDS | ARRAYS | SINGLE | ARCHIVES and is_picture(start_of(item))
+
+
+def _not_data(item: Item, table: str, kind: str) -> str:
+    if item.name == table:
+        return "the table of labels"
     if item.suffix == "svg":
         return "a vector drawing (SVG); draw it to pixels first"
-    return f"not data: .{item.suffix} file" if item.suffix else "not data: a file without a known content"
-
-
-def load_like(source: str | Path, spec: Spec) -> Dataset:
-    """Other data for a model whose data were `spec`. Raises UserError if shape, units or classes do not fit.
-
-    Pictures are made alike as the model's own were (size and colours); labels are matched by name, conditions too.
-    """
-    options: dict[str, Any] = {"condition": _columns(spec), "label": str(spec.extra.get("label", ""))}
-    if spec.mode:
-        plain = spec.mode.split(";")[0]
-        options |= {"size": f"{spec.shape[1]}x{spec.shape[2]}", "mode": plain if plain in ASKED else ""}
-    if spec.format in ("npy", "npz"):
-        options["layout"] = spec.layout
-    data = open_data(source, **options)
-    own = data.spec
-    if own.shape != spec.shape:
-        raise UserError(
-            f"'{source}' has examples of shape {own.shape}, but the model's are {spec.shape}", code=BAD_DATA
-        )
-    if (own.scale.low, own.scale.high) != (spec.scale.low, spec.scale.high) and not _inside(data, spec):
-        low, high = data.report.facts["range"]
-        raise UserError(
-            f"'{source}' holds {own.dtype} from {low:g} to {high:g}, but the model's data are {spec.dtype} from "
-            f"{spec.scale.low:g} to {spec.scale.high:g}",
-            code=BAD_DATA,
-        )
-    return _relabelled(data, spec, str(source))
-
-
-def _columns(spec: Spec) -> list[str]:
-    """The names of the conditions as they were asked for: entries "name[k]" of a vector are one."""
-    return list(dict.fromkeys(name.split("[")[0] for name in spec.conditions))
-
-
-def _inside(data: Dataset, spec: Spec) -> bool:
-    """Whether the values are of the model's type and within its bounds."""
-    low, high = data.report.facts["range"]
-    if spec.scale.low is None or spec.scale.high is None:
-        return data.spec.scale.low is None or data.spec.dtype == spec.dtype
-    return data.spec.dtype == spec.dtype and spec.scale.low <= low and high <= spec.scale.high
-
-
-def _relabelled(data: Dataset, spec: Spec, source: str) -> Dataset:
-    """The dataset with the model's scale, numbers of classes and standardised conditions."""
-    own = data.spec
-    if data.label is not None and spec.classes:
-        foreign = [name for name in own.classes if name not in spec.classes]
-        if foreign:
-            raise UserError(f"'{source}' has the class '{foreign[0]}', which the model does not know", code=BAD_DATA)
-        data.label = torch.tensor([spec.classes.index(name) for name in own.classes])[data.label]
-    elif spec.classes:
-        data.report.note("no labels: the model is asked without a class")
-    else:
-        data.label = None
-    if data.given is not None:
-        native = data.given * torch.tensor(own.condition_spread) + torch.tensor(own.condition_mean)
-        data.given = (native - torch.tensor(spec.condition_mean)) / torch.tensor(spec.condition_spread)
-    data.spec = replace(spec, name=own.name, count=own.count, mean=own.mean, spread=own.spread, layout=own.layout)
-    return data
+    if item.suffix in ("txt", "caption"):
+        return "text; captions are not used"
+    if item.suffix in ("cls", "json", "csv", "tsv", "jsonl"):
+        return f"no {kind}, but a table" if item.suffix not in ("cls", "json") else "a side file"
+    return f"no {kind}: .{item.suffix} file" if item.suffix else f"no {kind} by its content"

@@ -2,9 +2,11 @@
 
 What is written, by `Spec.format`:
     png, tiff          one file a sample, 000000.png …, in a folder for each class if labels are given
+    wav                the same
     npy, npz, idx      one array, with the labels as they came
-    csv, tsv, ts, txt  one row a sample, with the names of the columns
-    wav, cifar         as read
+    cifar              one batch of records
+    csv, tsv, jsonl    one row a sample, with the names of the columns and the column of labels
+    parquet, ts        the same
 Reading what was saved gives a data set of the same spec.
 """
 
@@ -20,11 +22,13 @@ import numpy as np
 from torch import Tensor
 
 from reverie.core.errors import BAD_DATA, INPUT_OUTPUT, UserError, unknown
+from reverie.data import lines
 from reverie.data.base import Spec
 from reverie.data.encode import encode_picture
 from reverie.data.layout import from_model
 
-SUFFIXES = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".npy": "npy", ".npz": "npz", ".csv": "csv", ".tsv": "tsv"}
+SUFFIXES = {f".{name}": name for name in ("png", "tiff", "npy", "npz", "csv", "tsv", "jsonl", "parquet", "ts", "wav")}
+SUFFIXES[".tif"] = "tiff"
 
 
 @dataclass(frozen=True)
@@ -124,11 +128,9 @@ def _pictures(batch: Batch, format: str) -> Files:
     if native.ndim not in (3, 4) or batch.spec.kind != "image":
         raise UserError(f"samples of kind {batch.spec.kind} are no pictures; save them as npy")
     suffix = {"png": "png", "tiff": "tif"}[format]
-    names = batch.names
-    parts = [""] * len(native) if names is None else [folder_name(n) + "/" for n in names]
     return {
-        f"{part}{batch.first + i:06d}.{suffix}": encode_picture(pixels, format, mode)
-        for i, (part, pixels) in enumerate(zip(parts, native, strict=True))
+        f"{part}{i:06d}.{suffix}": encode_picture(pixels, format, mode)
+        for (part, i), pixels in zip(_places(batch), native, strict=True)
     }
 
 
@@ -150,6 +152,10 @@ def _label_values(batch: Batch) -> np.ndarray:
 
 
 def _npy(batch: Batch) -> Files:
+    if batch.spec.extra.get("pieces"):
+        return {
+            f"{part}{i:06d}.npy": npy_bytes(one) for (part, i), one in zip(_places(batch), batch.native, strict=True)
+        }
     made = {"samples.npy": npy_bytes(batch.native)}
     if batch.labels is not None:
         made["samples_labels.npy"] = npy_bytes(_label_values(batch))
@@ -198,6 +204,42 @@ def _cifar(batch: Batch) -> Files:
     return made
 
 
+def _sounds(batch: Batch) -> Files:
+    if batch.spec.kind != "signal":
+        raise UserError(f"samples of kind {batch.spec.kind} are no sounds; save them as npy")
+    frames = np.moveaxis(batch.native, 1, -1) if batch.spec.layout == "CL" else batch.native
+    return {
+        f"{part}{i:06d}.wav": lines.sound(one, batch.spec)
+        for (part, i), one in zip(_places(batch), frames, strict=True)
+    }
+
+
+def _places(batch: Batch) -> list[tuple[str, int]]:
+    """The folder (one for each class if there are labels) and the number of each sample."""
+    names = batch.names
+    parts = [""] * len(batch.native) if names is None else [folder_name(n) + "/" for n in names]
+    return [(part, batch.first + i) for i, part in enumerate(parts)]
+
+
+def _rows(write: Callable[..., bytes], suffix: str, **options: str) -> Callable[[Batch], Files]:
+    """A writer of one file with a row for each sample."""
+
+    def made(batch: Batch) -> Files:
+        if batch.native.ndim != 2:
+            raise UserError(f"samples of shape {batch.spec.shape} are no rows of numbers; save them as npy")
+        labels = None if batch.labels is None else _label_values(batch).tolist()
+        return {f"samples.{suffix}": write(batch.native, labels, batch.spec, **options)}
+
+    return made
+
+
+def _series(batch: Batch) -> Files:
+    if batch.spec.kind != "signal":
+        raise UserError(f"samples of kind {batch.spec.kind} are no signals; save them as npy")
+    native = np.moveaxis(batch.native, 1, -1) if batch.spec.layout == "LC" else batch.native
+    return {"samples.ts": lines.series(native, batch.names, batch.spec)}
+
+
 WRITERS: dict[str, Callable[[Batch], Files]] = {
     "png": lambda batch: _pictures(batch, "png"),
     "tiff": lambda batch: _pictures(batch, "tiff"),
@@ -205,4 +247,10 @@ WRITERS: dict[str, Callable[[Batch], Files]] = {
     "npz": _npz,
     "idx": _idx,
     "cifar": _cifar,
+    "csv": _rows(lines.delimited, "csv"),
+    "tsv": _rows(lines.delimited, "tsv", delimiter="\t"),
+    "jsonl": _rows(lines.json_lines, "jsonl"),
+    "parquet": _rows(lines.parquet, "parquet"),
+    "ts": _series,
+    "wav": _sounds,
 }

@@ -310,7 +310,9 @@ def _tar_reader(read: Callable[[int, int], bytes], at: int, size: int) -> Callab
 
 
 def start_of(item: Item, count: int = 16) -> bytes:
-    """The first bytes of a file, b'' if it cannot be read."""
+    """The first bytes of a file, b'' if it cannot be read or is too large to be a picture."""
+    if item.size > LARGE:
+        return b""
     try:
         return io.BytesIO(item.read()).read(count)
     except Unreadable:

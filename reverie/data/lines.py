@@ -1,0 +1,120 @@
+"""Samples → lines of text and sounds: the inverse of `formats.text`, `formats.tables` and `formats.sounds`.
+
+Whole columns are written as whole numbers, one-hot columns as the category with the largest value, other numbers with
+the fewest digits that give the same number back.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import wave
+from collections.abc import Sequence
+
+import numpy as np
+
+from reverie.core.errors import UserError
+from reverie.data.base import Spec
+
+Cells = list[list[object]]
+
+
+def columns_of(native: np.ndarray, spec: Spec) -> tuple[list[str], list[list[object]]]:
+    """Names and values of the columns that rows (N, D) came from."""
+    rows = native.reshape(len(native), -1)
+    names = list(spec.columns) or [str(i) for i in range(rows.shape[1])]
+    kinds = [str(k) for k in spec.extra.get("kinds", [])] or [""] * len(names)
+    found: dict[str, list[object]] = {}
+    for kind in dict.fromkeys(kinds):
+        if kind.startswith("one-hot "):
+            places = [i for i, k in enumerate(kinds) if k == kind]
+            chosen = rows[:, places].argmax(1)
+            values = [names[i].removeprefix(f"{kind.removeprefix('one-hot ')}=") for i in places]
+            found[names[places[0]]] = [values[k] for k in chosen]
+    named: list[str] = []
+    out: list[list[object]] = []
+    for i, (name, kind) in enumerate(zip(names, kinds, strict=True)):
+        if name in found:
+            named.append(kind.removeprefix("one-hot "))
+            out.append(found[name])
+        elif not kind.startswith("one-hot "):
+            whole = kind == "whole" or native.dtype.kind in "iu"
+            named.append(name)
+            out.append((np.rint(rows[:, i]).astype(np.int64) if whole else rows[:, i]).tolist())
+    return named, out
+
+
+def with_label(native: np.ndarray, labels: Sequence[object] | None, spec: Spec) -> tuple[list[str], list[list[object]]]:
+    """`columns_of` with the column of labels in its old place."""
+    names, columns = columns_of(native, spec)
+    if labels is not None:
+        at = int(spec.extra.get("label_at", -1))
+        at = len(names) if at < 0 else at
+        names.insert(at, str(spec.extra.get("label") or "label"))
+        columns.insert(at, list(labels))
+    return names, columns
+
+
+def delimited(native: np.ndarray, labels: Sequence[object] | None, spec: Spec, *, delimiter: str = "") -> bytes:
+    """A delimited table; its header is written if the data had one."""
+    names, columns = with_label(native, labels, spec)
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter or str(spec.extra.get("delimiter", ",")), lineterminator="\n")
+    if spec.extra.get("header", True):
+        writer.writerow(names)
+    writer.writerows(zip(*columns, strict=True))
+    return out.getvalue().encode()
+
+
+def json_lines(native: np.ndarray, labels: Sequence[object] | None, spec: Spec) -> bytes:
+    """One JSON object a row."""
+    names, columns = with_label(native, labels, spec)
+    rows = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def parquet(native: np.ndarray, labels: Sequence[object] | None, spec: Spec) -> bytes:
+    """A Parquet file; needs pyarrow."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise UserError("writing Parquet needs pyarrow: pip install pyarrow (or save as csv)") from None
+    names, columns = with_label(native, labels, spec)
+    out = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(dict(zip(names, columns, strict=True))), out)
+    return out.getvalue()
+
+
+def series(native: np.ndarray, names: Sequence[str] | None, spec: Spec) -> bytes:
+    """A `.ts` file of signals (N, L) or (N, C, L)."""
+    signals = native[:, None] if native.ndim == 2 else native
+    classes = " ".join(("true", *spec.classes)) if names is not None else "false"
+    head = [f"@problemName {spec.name}", "@timeStamps false", f"@univariate {str(signals.shape[1] == 1).lower()}"]
+    head += ["@equalLength true", f"@seriesLength {signals.shape[2]}", f"@classLabel {classes}", "@data"]
+    ends = [""] * len(signals) if names is None else [f":{name}" for name in names]
+    body = (
+        ":".join(",".join(map(repr, c)) for c in s) + e
+        for s, e in zip(signals.astype(float).tolist(), ends, strict=True)
+    )
+    return "\n".join((*head, *body, "")).encode()
+
+
+def sound(native: np.ndarray, spec: Spec) -> bytes:
+    """A WAV file of one signal (L,) or (L, C) of PCM: 8 bits unsigned, 16 or 32 bits signed; 24 bits as in the data."""
+    width = int(spec.extra.get("width", native.dtype.itemsize))
+    frames = native[:, None] if native.ndim == 1 else native
+    if width == 3:
+        raw = np.ascontiguousarray(frames, "<i4").view(np.uint8).reshape(*frames.shape, 4)[..., :3].tobytes()
+    elif native.dtype.name in ("uint8", "int16", "int32"):
+        raw = frames.astype(frames.dtype.newbyteorder("<")).tobytes()
+    else:
+        raise UserError(f"WAV files cannot hold {native.dtype}; save as npy")
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(frames.shape[1])
+        file.setsampwidth(width)
+        file.setframerate(int(spec.rate) or 16000)
+        file.writeframes(raw)
+    return out.getvalue()
