@@ -80,10 +80,15 @@ def open_data(
     overrule what is found out about arrays. Raises UserError if there is nothing that can be used.
     """
     options = Options(label, _listed(condition), str(size or ""), mode, layout, parse_bounds(bounds))
+    return open_reported(source, Report(source if isinstance(source, str) else f"{source!s:.200}"), options)
+
+
+def open_reported(source: Any, report: Report, options: Options) -> Dataset:
+    """`open_data` with a report that the caller keeps, also where nothing could be opened."""
     if not isinstance(source, (str, os.PathLike)):
-        return open_dataset(source, Report("the data set"), label=label, condition=options.condition, size=options.size)
+        report.path = "the data set"
+        return open_dataset(source, report, label=options.label, condition=options.condition, size=options.size)
     name = os.fspath(source)
-    report = Report(name)
     if name in BUILTIN:
         return open_builtin(name, report)
     path = Path(name)
@@ -240,8 +245,20 @@ def _examples(items: Sequence[Item], report: Report, name: str, options: Options
     else:
         data, used = open_pictures(good, report, name=name, size=options.size, mode=options.mode, bounds=options.bounds)
     data.names = [item.name for item in used]
+    _say_barren(data.names, report)
     label_by_side(data, data.names, side)
     return data
+
+
+def _say_barren(used: Sequence[str], report: Report) -> None:
+    """Name the folders from which nothing is used: an empty class is worth knowing."""
+    fruitful = {name.rpartition("/")[0] for name in used}
+    fruitful |= {"/".join(folder.split("/")[:k]) for folder in fruitful for k in range(1, folder.count("/") + 1)}
+    reached = {name.rpartition("/")[0] for name, reason in report.ignored if "resource fork" not in reason}
+    reached |= {name.rpartition("/")[0] for name, _ in report.unreadable}
+    barren = sorted(folder for folder in reached - fruitful if folder)
+    if barren:
+        report.note(f"nothing is used from the folder{'s' if len(barren) > 1 else ''} {', '.join(barren[:5])}")
 
 
 def _sorted(items: Sequence[Item]) -> tuple[str, list[Item], list[Item]]:

@@ -119,6 +119,8 @@ def _walk(folder: Path | str, prefix: str, depth: int, report: Report) -> Iterat
     except OSError as error:
         report.note(f"folder '{shown_name(prefix) or folder}' cannot be listed: {error.strerror}")
         return
+    if not entries and prefix:
+        report.note(f"folder '{shown_name(prefix[:-1])}' is empty")
     for entry in entries:
         name = f"{prefix}{entry.name}"
         if entry.is_dir(follow_symlinks=False):
