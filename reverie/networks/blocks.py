@@ -75,10 +75,8 @@ def cut(x: Tensor, size: tuple[int, ...]) -> Tensor:
 
 def double(x: Tensor, size: torch.Size) -> Tensor:
     """Every pixel repeated twice along each axis, then cut to `size`, (B, C, *size): the adjoint grid of stride 2."""
-    for axis in range(2, x.dim()):
-        if size[axis - 2] > 1:
-            x = x.repeat_interleave(2, axis)
-    return cut(x, size)
+    factors = tuple(2.0 if n > 1 else 1.0 for n in size)
+    return cut(F.interpolate(x, scale_factor=factors, mode="nearest"), size)
 
 
 def fold(x: Tensor, patch: int) -> Tensor:
