@@ -2,17 +2,34 @@
 
 from reverie.denoisers.decoder import Continuous, Decoder, Discretised, Posterior
 from reverie.likelihoods.base import Bound, Curve, Likelihood, evaluate, join
+from reverie.likelihoods.continuous import Vlb, learn_knots
+from reverie.likelihoods.dequantised import Dequantised
+from reverie.likelihoods.divergence import Divergence, Exact, Hutchinson
 from reverie.likelihoods.elbo import Elbo
+from reverie.likelihoods.importance import Importance
+from reverie.likelihoods.ode import Ode
+from reverie.likelihoods.solvers import Adaptive, RungeKutta, Solver
 
 __all__ = [
+    "Adaptive",
     "Bound",
     "Continuous",
     "Curve",
     "Decoder",
+    "Dequantised",
     "Discretised",
+    "Divergence",
     "Elbo",
+    "Exact",
+    "Hutchinson",
+    "Importance",
     "Likelihood",
+    "Ode",
     "Posterior",
+    "RungeKutta",
+    "Solver",
+    "Vlb",
     "evaluate",
     "join",
+    "learn_knots",
 ]

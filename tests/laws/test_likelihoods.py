@@ -1,50 +1,20 @@
-"""The laws of likelihoods, on oracles that know the truth."""
+"""The laws of the variational bound, on oracles that know the truth."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from likelihood_oracles import DIMENSIONS, Oracle, a_gaussian, a_mixture, draw
 
-from reverie.core.distributions import Normal
 from reverie.core.rng import Rng
 from reverie.core.units import bits_per_dim
-from reverie.denoisers import GaussianData, Mixture
+from reverie.denoisers import GaussianData
 from reverie.denoisers.terms import prior_term
-from reverie.likelihoods import Elbo, evaluate
+from reverie.likelihoods import Elbo
 from reverie.likelihoods.elbo import proposal
-from reverie.processes import Gaussian, LinearBeta, Schedule, VpCosine, VpLinear
-
-DIMENSIONS = (2, 8, 64)
-Oracle = Callable[[int], GaussianData | Mixture]
-
-
-def a_gaussian(dimensions: int, schedule: Schedule | None = None) -> GaussianData:
-    mean = torch.linspace(-0.8, 0.8, dimensions, dtype=torch.float64)
-    std = torch.linspace(0.3, 1.2, dimensions, dtype=torch.float64)
-    return GaussianData(Gaussian(schedule or VpCosine()), mean, std)
-
-
-def a_mixture(dimensions: int, schedule: Schedule | None = None) -> Mixture:
-    generator = torch.Generator().manual_seed(dimensions)
-    means = torch.randn(3, dimensions, generator=generator, dtype=torch.float64) / dimensions**0.25
-    stds = torch.tensor([0.4, 0.6, 0.8], dtype=torch.float64)
-    return Mixture(Gaussian(schedule or VpCosine()), torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64), means, stds)
-
-
-def draw(oracle: GaussianData | Mixture, count: int, seed: int = 0) -> Tensor:
-    law = oracle.law(0.0)
-    if isinstance(law, Normal):
-        return law.mean + law.std * Rng(seed).normal(torch.empty(count, *law.mean.shape[1:], dtype=torch.float64))
-    repeated = type(law)(
-        law.log_weights.expand(count, -1),
-        law.means.expand(count, *law.means.shape[1:]),
-        law.stds.expand(count, *law.stds.shape[1:]),
-    )
-    return repeated.sample(Rng(seed))
+from reverie.processes import Gaussian, LinearBeta, VpLinear
 
 
 @pytest.mark.parametrize("dimensions", DIMENSIONS)
@@ -139,15 +109,3 @@ def test_the_prior_term_of_the_linear_table_is_as_published() -> None:
     closed = 0.5 * (abar * x0.square().flatten(1).mean(1) - abar - math.log1p(-abar)) / math.log(2)
     assert torch.allclose(bits, closed, rtol=1e-9)
     assert 0.5e-5 < bits.mean() < 2e-5
-
-
-def test_an_example_costs_the_same_alone_and_in_a_batch() -> None:
-    oracle = a_mixture(2)
-    x0 = draw(oracle, 10)
-    for likelihood in SAMPLED:
-        whole = evaluate(likelihood, oracle, x0, rng=Rng(7), chunk=10).total
-        parts = evaluate(likelihood, oracle, x0, rng=Rng(7), chunk=3).total
-        assert torch.allclose(whole, parts, rtol=1e-12)
-
-
-SAMPLED = [Elbo(steps=8), Elbo(steps=50, terms=6)]
