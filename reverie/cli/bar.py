@@ -22,7 +22,7 @@ class Terminal:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.console = Console(stderr=False, highlight=False, soft_wrap=True)
-        self.quiet = quiet
+        self.quiet, self.batch = quiet, 1
         self.bar: Progress | None = None
         self.task: int | None = None
         self.drawn, self.lined, self.level = 0.0, time.monotonic(), float("nan")
@@ -48,29 +48,28 @@ class Terminal:
             table.add_row(f"[bold]{name}[/]", value)
         self.console.print(table)
 
-    def update(self, progress: Update, planned: int | None, rate: float) -> None:
+    def update(self, progress: Update, planned: int | None, seconds: float) -> None:
+        """After every update; `seconds` is what one takes at present."""
         share = 0.02
         self.level = progress.loss if self.level != self.level else (1 - share) * self.level + share * progress.loss
         now = time.monotonic()
         if self.quiet:
             return
         if not self.console.is_terminal:
-            self._line(progress, planned, rate, now)
+            self._line(progress, planned, seconds, now)
         elif now - self.drawn > EVERY:
-            self._draw(progress, planned, rate)
+            self._draw(progress, planned, seconds)
             self.drawn = now
 
-    def _line(self, progress: Update, planned: int | None, rate: float, now: float) -> None:
+    def _line(self, progress: Update, planned: int | None, seconds: float, now: float) -> None:
         if now - self.lined < LINES:
             return
         self.lined = now
-        left = f", {(planned - progress.step) * progress.seconds / 60:.1f} min left" if planned else ""
-        print(
-            f"update {progress.step} of {planned or '?'}: loss {self.level:.4f}, {rate:,.0f} examples/s{left}",
-            flush=True,
-        )
+        left = f", {(planned - progress.step) * seconds / 60:.1f} min left" if planned else ""
+        speed = f"{self.batch / seconds:,.0f} examples/s"
+        print(f"update {progress.step} of {planned or '?'}: loss {self.level:.4f}, {speed}{left}", flush=True)
 
-    def _draw(self, progress: Update, planned: int | None, rate: float) -> None:
+    def _draw(self, progress: Update, planned: int | None, seconds: float) -> None:
         if self.bar is None:
             self.bar = Progress(
                 TextColumn("training"),
@@ -86,7 +85,7 @@ class Terminal:
             self.task = self.bar.add_task("training", total=None, loss=0.0, rate=0.0)
             self.bar.start()
         assert self.task is not None
-        self.bar.update(self.task, total=planned, completed=progress.step, loss=self.level, rate=rate)  # type: ignore[arg-type]
+        self.bar.update(self.task, total=planned, completed=progress.step, loss=self.level, rate=self.batch / seconds)  # type: ignore[arg-type]
 
     def pause(self) -> None:
         """Take the bar away while something else is printed or drawn."""

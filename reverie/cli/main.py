@@ -66,6 +66,9 @@ def main(argv: Sequence[str]) -> int:
         return int(arguments.run(arguments))
     except UserError as error:
         return _told(arguments, str(error), error.code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         where = f" '{error.filename}'" if error.filename else ""
         return _told(arguments, f"{error.strerror or error}{where}", INPUT_OUTPUT)
@@ -73,9 +76,6 @@ def main(argv: Sequence[str]) -> int:
         return _told(arguments, str(error), 75)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _told(arguments: argparse.Namespace, message: str, code: int) -> int:

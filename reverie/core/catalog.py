@@ -23,6 +23,15 @@ from typing import Any
 
 from reverie.core.errors import UserError, unknown
 
+WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "None": "none",
+    "tuple[int, ...]": "whole numbers a,b,…",
+    "tuple[float, ...]": "numbers a,b,…",
+}
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -214,7 +223,8 @@ def checked(value: Any, annotation: str, place: str) -> Any:
         converted = _convert(value, kind)
         if converted is not None:
             return converted
-    raise UserError(f"{place} must be {annotation.replace(' | ', ' or ')}, not {value!r}")
+    words = [WORDS.get(kind, kind) for kind in wanted]
+    raise UserError(f"{place} must be {' or '.join(words)}, not {value!r}")
 
 
 def _convert(value: Any, kind: str) -> Any:

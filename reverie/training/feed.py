@@ -30,9 +30,22 @@ class Feed:
     """Batches of a dataset's training examples."""
 
     def __init__(
-        self, dataset: Dataset, index: Tensor, *, seed: int, device: torch.device, dropout: float, balanced: bool = False
+        self,
+        dataset: Dataset,
+        index: Tensor,
+        *,
+        seed: int,
+        device: torch.device,
+        dropout: float,
+        balanced: bool = False,
     ) -> None:
-        self.dataset, self.index, self.seed, self.device, self.dropout = dataset.on(device), index, seed, device, dropout
+        self.dataset, self.index, self.seed, self.device, self.dropout = (
+            dataset.on(device),
+            index,
+            seed,
+            device,
+            dropout,
+        )
         labels = dataset.labels(index)
         self.weights = balance(labels) if balanced and labels is not None else None
         self.classes, self.conditions = len(dataset.spec.classes), len(dataset.spec.conditions)

@@ -38,7 +38,7 @@ from reverie.training.view import Silent, View
 PROBE = 24  # updates that are timed before the length of a run given in minutes is fixed
 REPLAN = (0.1, 0.3, 0.6)  # shares of a timed run after which its length is corrected
 SPARE = 600.0  # seconds after which a checkpoint is due in any case
-COPIES = 1000  # samples looked at for near copies, where drawing them is cheap
+COPIES = 1000  # samples looked at for near copies, fewer where drawing them is dear
 
 
 class Session:
@@ -62,6 +62,7 @@ class Session:
         seed, options = int(config["seed"]), training_options(config)
         denoiser = build_denoiser(config, self.spec)
         networks.initialise(denoiser, seed)
+        self.view.batch = options.batch
         self.run = Run(denoiser, build_loss(config), dataset, options, seed=seed, world=self.world)
         self.checkpoints = Checkpoints(folder.path / "checkpoints", options.keep)
         self.elapsed, self.best, self.stale, self.held_out = 0.0, float("inf"), 0, float("nan")
@@ -77,20 +78,20 @@ class Session:
     ) -> Session:  # fmt: skip
         """Open the data, choose what was not chosen, say it, and make the run's folder (runs/NAME by default)."""
         world, view = world or World(), view or Silent()
+        training_options(chosen)
         dataset = open_data(source, **(reading or {}))
         folder = Path(path) if path else Path("runs") / (dataset.spec.name or "run")
         if world.is_main:
             RunFolder.absent(folder)
         count = len(dataset.split(float(chosen.get("training", {}).get("holdout", 0.1)), int(chosen.get("seed", 0)))[0])
         config = choose(dataset.spec, count, chosen)
+        session = cls(RunFolder(folder), dataset, config, source, world=world, view=view)
         if world.is_main:
             view.table(explain(dataset.spec, count, config))
             described = {"source": source, "reading": reading or {}, "spec": dataset.spec.to_json()}
-            made = RunFolder.create(folder, described, config)
-        else:
-            made = RunFolder(folder)
+            RunFolder.create(folder, described, config)
         world.barrier()
-        return cls(made, dataset, config, source, world=world, view=view)
+        return session
 
     @classmethod
     def resume(
@@ -173,7 +174,7 @@ class Session:
         self._durations.append(progress.seconds)
         self._length(step)
         recent = list(self._durations)[-50:]
-        self.view.update(progress, self.run.planned, options.batch * len(recent) / max(sum(recent), 1e-9))
+        self.view.update(progress, self.run.planned, sum(recent) / len(recent))
         planned = self.run.planned
         if planned and step < planned and due(step, planned, options.previews):
             self._preview()
@@ -274,11 +275,13 @@ class Session:
         self._report(summary, [*written, "recipe.toml", "metrics.jsonl", "checkpoints"])
 
     def _copies(self, x: Tensor) -> dict[str, Any] | None:
-        """Shares of near copies among samples and held-out data, where there are such data and sampling is cheap."""
+        """Shares of near copies among samples and held-out data, where a distance means something."""
         run = self.run
         if not len(run.held_index) or self.spec.dimensions > 4096 or self.spec.kind in ("points", "table"):
             return None
-        samples = self.model().draw(COPIES, seed=run.seed, first=len(x)) if self.spec.dimensions <= 256 else x
+        affordable = int(0.3 * run.step * run.options.batch / self.config["sampling"]["steps"])  # a tenth of training
+        more = min(COPIES, affordable) - len(x)
+        samples = x if more <= 0 else torch.cat((x, self.model().draw(more, seed=run.seed, first=len(x))))
         train = self.dataset.rows(run.train_index[:20_000])
         return dataclasses.asdict(copy_shares(samples, train, self.dataset.rows(run.held_index[:2000])))
 
