@@ -71,13 +71,18 @@ def _grid(data: Dataset, path: str) -> str:
 
     import torch
 
+    from reverie import pictures
     from reverie.core import files
     from reverie.data import is_picture
     from reverie.training import artefacts
 
     count = min(len(data), SHEET if is_picture(data.spec) else 2000)
     x = data.rows(torch.linspace(0, len(data) - 1, count).long())
-    files.write_file(Path(path), artefacts.sheet(x, data.spec, x))
+    if data.spec.shape == (2,):
+        picture = pictures.render(pictures.clouds({"data": data.spec.scale.decode(x).double().numpy()}))
+    else:
+        picture = artefacts.sheet(x, data.spec, x)
+    files.write_file(Path(path), picture)
     return path
 
 

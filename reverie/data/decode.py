@@ -141,8 +141,8 @@ def _head(image: Image.Image, data: bytes) -> Head:
     mode, notes = _kept(image), []
     if image.mode in ("P", "PA"):
         notes.append("palette turned into colours")
-    if _raw_mode(image) in DEEP:
-        mode += ";16"
+    if _raw_mode(image) in DEEP:  # grey with alpha of 16 bits is opened as RGBA
+        mode = "LA;16" if _raw_mode(image) == "LA;16B" else f"{mode};16"
     if _is_animated(image):
         notes.append("animation or several pages: the first is used")
         if image.format == "GIF" and not data.rstrip(b"\0").endswith(b";"):

@@ -40,6 +40,8 @@ def mode_of(pixels: np.ndarray, mode: str = "") -> str:
 def encode_picture(pixels: np.ndarray, format: str, mode: str = "") -> bytes:
     """The file of one picture: `format` is "png" or "tiff", `mode` as in `decode` (found out if not given)."""
     mode = mode_of(pixels, mode)
+    if mode == "LA;16" and format == "tiff":
+        raise UserError("grey with alpha of 16 bits is not written as TIFF; save as png")
     if mode in COLOURS:
         return encode_tiff(pixels) if format == "tiff" else deep_png(pixels, mode)
     if mode == "1":
@@ -68,17 +70,17 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def encode_tiff(pixels: np.ndarray) -> bytes:
-    """A little-endian TIFF, one plain strip, 16 bits a channel, the last of 2 or 4 being alpha (TIFF 6.0, §2)."""
+    """A little-endian TIFF, one plain strip, 16 bits a channel, the fourth being alpha (TIFF 6.0, §2)."""
     height, width, channels = pixels.shape
     body = np.ascontiguousarray(pixels, "<u2").tobytes()
     entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, channels, 0), (259, 3, 1, 1)]
-    entries += [(262, 3, 1, 2 if channels > 2 else 1), (273, 4, 1, 0), (277, 3, 1, channels), (278, 4, 1, height)]
-    entries += [(279, 4, 1, len(body)), (284, 3, 1, 1)] + ([(338, 3, 1, 2)] if channels in (2, 4) else [])
+    entries += [(262, 3, 1, 2), (273, 4, 1, 0), (277, 3, 1, channels), (278, 4, 1, height)]
+    entries += [(279, 4, 1, len(body)), (284, 3, 1, 1)] + ([(338, 3, 1, 2)] if channels == 4 else [])
     depths = 8 + 2 + 12 * len(entries) + 4  # where the list of depths lies, behind the directory
     start = depths + 8
     packed = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
     for tag, kind, count, value in entries:
         if tag == 258:
-            value = depths if channels > 2 else 16 | 16 << 16
+            value = depths
         packed += struct.pack("<HHII", tag, kind, count, start if tag == 273 else value)
     return packed + struct.pack("<I", 0) + struct.pack("<4H", 16, 16, 16, 16) + body

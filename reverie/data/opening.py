@@ -13,20 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from reverie.core.errors import BAD_DATA, UserError, unknown
+from reverie.data.archives import archive_items
 from reverie.data.base import Dataset
 from reverie.data.builtin import BUILTIN, open_builtin
 from reverie.data.formats.arrays import open_npy, open_npz
 from reverie.data.formats.binary import cifar_files, is_idx, open_cifar, open_idx, pairs
 from reverie.data.formats.hub import is_saved_dataset, open_dataset, open_saved
 from reverie.data.formats.images import open_pictures
+from reverie.data.formats.parquet import open_parquet
 from reverie.data.formats.pieces import open_pieces
 from reverie.data.formats.sounds import open_sounds
-from reverie.data.formats.tables import names_files, open_parquet, open_series, open_table
+from reverie.data.formats.tables import names_files, open_series, open_table
 from reverie.data.formats.text import is_series
 from reverie.data.labelling import covered, label_by_side, side_of
 from reverie.data.limits import Unreadable, open_regular, start_unpacked
 from reverie.data.report import Report
-from reverie.data.sources import ARRAYS, PICTURES, SOUNDS, Item, archive_items, folder_items, is_picture, start_of
+from reverie.data.sources import ARRAYS, PICTURES, SOUNDS, Item, folder_items, is_picture, start_of
 
 ARCHIVES = {"zip", "tar", "tgz"}
 SINGLE = {"npz", "csv", "tsv", "jsonl", "ndjson", "ts", "parquet", "txt"}  # a folder may hold one of these alone
@@ -146,7 +148,7 @@ def _file(path: Path, report: Report, options: Options) -> Dataset:
     if start.startswith(b"PK") or start[257:262] == b"ustar":
         return _examples(archive_items(path, report), report, path.name.split(".")[0], options)
     if start.startswith(b"PAR1"):
-        return open_parquet(path, report, label=label, condition=condition)
+        return open_parquet(path, report, label=label, condition=condition, size=options.size, mode=options.mode)
     if is_series(start):
         return open_series(path, report, bounds=bounds)
     _advise(path, start)

@@ -1,4 +1,4 @@
-"""Tables of numbers and text signals: CSV, TSV, JSON lines, `.ts`, Parquet.
+"""Tables of numbers and text signals: CSV, TSV, JSON lines, `.ts`.
 
 Each row is an example. Columns of text become one-hot numbers "column=value" (and text again when saved); whole numbers
 stay whole. Rows of many numbers that resemble their neighbours, without names, are signals. A missing value is reported
@@ -50,36 +50,6 @@ def names_files(path: Path) -> bool:
     first = read_text(path)[:65536].splitlines()[:3]
     words = [word.strip(' "') for line in first for word in re.split(r"[,;\t|]", line)]
     return any("." in word and len(word) < 256 and (path.parent / word).is_file() for word in words if word)
-
-
-def open_parquet(path: Path, report: Report, *, label: str = "", condition: Sequence[str] = ()) -> Dataset:
-    """A Parquet file of numbers and text; needs pyarrow."""
-    try:
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise UserError(f"reading '{path}' needs pyarrow: pip install pyarrow (or save it as CSV)") from None
-    try:
-        read = parquet.read_table(path)
-    except (OSError, ValueError) as error:  # pyarrow's own errors are among these
-        raise UserError(
-            f"'{path}' is no readable Parquet file: {str(error).splitlines()[0]:.120}", code=BAD_DATA
-        ) from error
-    columns = tuple(_arrow_column(name, read.column(name), str(path)) for name in read.column_names)
-    return from_table(Table(columns), report, format="parquet", name=path.stem, label=label, condition=condition)
-
-
-def _arrow_column(name: str, values: Any, where: str) -> Column:
-    kind = str(values.type)
-    missing = np.array(values.is_null().to_pylist(), dtype=bool)
-    plain = values.to_pylist()
-    if re.match(r"u?int|bool", kind):
-        return Column(name, np.array([0 if v is None else int(v) for v in plain], np.int64), missing)
-    if re.match(r"float|double|halffloat|decimal", kind):
-        numbers = np.array([0.0 if v is None else float(v) for v in plain])
-        return Column(name, np.nan_to_num(numbers), missing | np.isnan(numbers))
-    if kind in ("string", "large_string", "string_view") or kind.startswith("dictionary"):
-        return Column(name, np.array(["" if v is None else str(v) for v in plain], str), missing)
-    raise UserError(f"'{where}', column '{name}' has type {kind}; numbers and text can be read", code=BAD_DATA)
 
 
 def from_table(
