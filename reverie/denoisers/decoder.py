@@ -16,23 +16,23 @@ from torch import Tensor
 from reverie.core.discretized import DiscretizedNormal
 from reverie.core.distributions import Distribution, Normal
 from reverie.core.tensors import Scalar, expand
-from reverie.denoisers.base import Denoiser, gaussian
+from reverie.processes import Gaussian, Process
 
 
 class Decoder(ABC):
     """How x_0 is read off x_1."""
 
     @abstractmethod
-    def __call__(self, denoiser: Denoiser, x1: Tensor, t: Scalar) -> Distribution:
-        """p(x_0 | x_1), with x1 (B, *D) at time t."""
+    def __call__(self, posterior: Distribution, process: Process, t: Scalar) -> Distribution:
+        """p(x_0 | x_1), from what the denoiser believes at x_1 and its time t."""
 
 
 @dataclass(frozen=True)
 class Posterior(Decoder):
     """The denoiser's own posterior, whatever its family: exact for the oracles and for discrete processes."""
 
-    def __call__(self, denoiser: Denoiser, x1: Tensor, t: Scalar) -> Distribution:
-        return denoiser(x1, t)
+    def __call__(self, posterior: Distribution, process: Process, t: Scalar) -> Distribution:
+        return posterior
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Continuous(Decoder):
     def __post_init__(self) -> None:
         _check(self.std)
 
-    def __call__(self, denoiser: Denoiser, x1: Tensor, t: Scalar) -> Normal:
-        return Normal(*stated(denoiser, x1, t, self.std))
+    def __call__(self, posterior: Distribution, process: Process, t: Scalar) -> Normal:
+        return Normal(posterior.mean, decoder_std(posterior, process, t, self.std))
 
 
 @dataclass(frozen=True)
@@ -60,22 +60,29 @@ class Discretised(Decoder):
         if self.bins < 2:
             raise ValueError(f"bins must be at least 2, not {self.bins}")
 
-    def __call__(self, denoiser: Denoiser, x1: Tensor, t: Scalar) -> DiscretizedNormal:
-        return DiscretizedNormal(*stated(denoiser, x1, t, self.std), self.bins)
+    def __call__(self, posterior: Distribution, process: Process, t: Scalar) -> DiscretizedNormal:
+        return DiscretizedNormal(posterior.mean, decoder_std(posterior, process, t, self.std), self.bins)
 
 
-def stated(denoiser: Denoiser, x1: Tensor, t: Scalar, std: float | None) -> tuple[Tensor, Scalar]:
-    """x̂_0 and the std of x_0 around it: the one given, else the denoiser's, else σ_t/α_t."""
-    posterior = denoiser(x1, t)
+def decoder_std(posterior: Distribution, process: Process, t: Scalar, std: float | None) -> Tensor:
+    """The std of x_0 around x̂_0: the one given, else the denoiser's (a thousandth of σ_t/α_t or more), else σ_t/α_t."""
     if std is not None:
-        return posterior.mean, std
-    schedule = gaussian(denoiser).schedule
-    flat = expand(schedule.sigma(t) / schedule.alpha(t), x1)
-    if not isinstance(posterior.std, Tensor):
-        return posterior.mean, posterior.std or flat
+        return torch.full_like(posterior.mean, std)
+    schedule = gaussian_process(process).schedule
+    flat = torch.zeros_like(posterior.mean) + expand(schedule.sigma(t) / schedule.alpha(t), posterior.mean)
+    if not isinstance(posterior.std, Tensor) and posterior.std == 0:
+        return flat
     # a network that is sure of x_0 to the last bit would pay without bound for being wrong
-    least = torch.zeros_like(posterior.mean) + 1e-3 * flat
-    return posterior.mean, torch.maximum(torch.zeros_like(least) + expand(posterior.std, x1), least)
+    stated = torch.as_tensor(posterior.std).to(flat)
+    stated = stated.reshape(-1, *(1,) * (flat.dim() - 1)) if stated.dim() == 1 else stated
+    return torch.maximum(stated.expand_as(flat), 1e-3 * flat)
+
+
+def gaussian_process(process: Process) -> Gaussian:
+    """The process where a Gaussian one is needed; says so where it is another."""
+    if not isinstance(process, Gaussian):
+        raise ValueError(f"this decoder needs a Gaussian process, not {type(process).__name__}; use 'posterior'")
+    return process
 
 
 def _check(std: float | None) -> None:

@@ -50,7 +50,9 @@ class Vlb(Likelihood):
         costs = []
         for k in range(self.draws):
             x1 = denoiser.process.marginal(x0, start).sample(rng.fork("reconstruction", k))
-            costs.append(-self.decoder(denoiser, x1, start).log_prob(x0).to("cpu", torch.float64))
+            costs.append(
+                -self.decoder(denoiser(x1, start), denoiser.process, start).log_prob(x0).to("cpu", torch.float64)
+            )
         reconstruction, error = mean_and_error(torch.stack(costs))
         curve = self.integral(denoiser, x0, rng=rng.fork("diffusion"))
         terms = {"prior": prior_term(denoiser, x0), "diffusion": curve.nats.sum(1), "reconstruction": reconstruction}

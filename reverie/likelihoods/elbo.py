@@ -65,7 +65,7 @@ class Elbo(Likelihood):
         costs = []
         for k in range(self.draws):
             x1 = denoiser.process.marginal(x0, t).sample(rng.fork(k))
-            costs.append(-self.decoder(denoiser, x1, t).log_prob(x0).to(torch.float64))
+            costs.append(-self.decoder(denoiser(x1, t), denoiser.process, t).log_prob(x0).to(torch.float64))
         return mean_and_error(torch.stack(costs))
 
     def denoising(self, denoiser: Denoiser, x0: Tensor, *, rng: Rng) -> Curve:

@@ -67,7 +67,7 @@ class Importance(Likelihood):
             reverse = reverse_of(denoiser, xt, s, t, v=self.v)
             work += (bridge.log_prob(xs) - reverse.log_prob(xs)).to("cpu", torch.float64)
             xt = xs
-        read = self.decoder(denoiser, xt, 1 / self.steps)
+        read = self.decoder(denoiser(xt, 1 / self.steps), process, 1 / self.steps)
         return work - read.log_prob(x0).to("cpu", torch.float64)
 
 

@@ -1,8 +1,10 @@
-"""Training objectives: one regression loss, crossed with weights and laws of times."""
+"""Training objectives: one regression loss, crossed with weights and laws of times; the bound; both."""
 
 from reverie.losses.base import Loss, TimedLoss
+from reverie.losses.elbo import ContinuousBound, FullBound
+from reverie.losses.hybrid import Hybrid
 from reverie.losses.regression import Regression
-from reverie.losses.times import Continuous, Discrete, LogNormal, LogUniform, Times
+from reverie.losses.times import Continuous, Discrete, LogNormal, LogSnrRange, LogUniform, Times
 from reverie.losses.weights import (
     EdmWeight,
     Flat,
@@ -17,10 +19,14 @@ from reverie.losses.weights import (
 
 __all__ = [
     "Continuous",
+    "ContinuousBound",
     "Discrete",
     "EdmWeight",
     "Flat",
+    "FullBound",
+    "Hybrid",
     "LogNormal",
+    "LogSnrRange",
     "LogUniform",
     "Loss",
     "MinSnr",

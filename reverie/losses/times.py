@@ -96,6 +96,19 @@ class LogUniform(Times):
         return schedule.time_of(-2 * (low + (high - low) * u)).clamp(min=1e-7)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LogSnrRange(Times):
+    """λ = log SNR uniform from `first` to `last` (or the schedule's own end, if higher). Kingma et al. 2021."""
+
+    first: float = 13.3
+    last: float = -13.3
+
+    def quantile(self, u: Tensor, process: Process) -> Tensor:
+        schedule = _schedule(process)
+        last = max(self.last, float(schedule.log_snr(1.0)))
+        return torch.as_tensor(schedule.time_of(self.first + (last - self.first) * u)).clamp(min=1e-12)
+
+
 def _schedule(process: Process) -> Schedule:
     schedule = getattr(process, "schedule", None)
     if not isinstance(schedule, Schedule):

@@ -13,7 +13,7 @@ from reverie.training.recipe import DEFAULTS, SECTIONS, Config, merge, validated
 def choose(spec: Spec, count: int, chosen: Config) -> Config:
     """The whole configuration for this data: the defaults, overridden by what the user chose.
 
-    `count` is the number of training examples. Entries with an option `data_std` get the data's own.
+    `count` is the number of training examples. Entries with an option `data_std` or `bins` get the data's own.
     """
     length = {k: v for k, v in chosen.get("training", {}).items() if k in ("minutes", "steps")}
     if not length:
@@ -46,6 +46,8 @@ def _with_data_std(config: Config, spec: Spec) -> Config:
         names = [option.name for option in catalog.options(room, config[section]["name"])]
         if "data_std" in names:
             config[section].setdefault("data_std", round(float(spec.std), 6))
+        if "bins" in names:
+            config[section].setdefault("bins", spec.scale.bins or 0)
     return config
 
 
