@@ -1,0 +1,1 @@
+"""Benchmarks: one command per question, results as JSON beside them."""
