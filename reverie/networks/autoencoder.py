@@ -37,7 +37,7 @@ class Autoencoder(Network):
         self.width, self.depth, self.code, self.features = width, depth, code, features
         size = math.prod(shape)
         self.embedding = Embedding(width, classes=classes, conditions=conditions, features=features)
-        self.encoder = nn.ModuleList(Linear(size if k == 0 else width, width) for k in range(depth))
+        self.encoder = nn.ModuleList(Linear(size if k == 0 else width, width, offset=0.5) for k in range(depth))
         self.bottleneck = Linear(width, code)
         self.decoder = nn.ModuleList(Linear(code if k == 0 else width, width) for k in range(depth))
         self.modulation = nn.ModuleList(Linear(width, 2 * width, gain=0.3) for _ in range(2 * depth))

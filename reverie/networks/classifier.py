@@ -51,7 +51,7 @@ class Classifier(Labeller):
         self.axes = max(1, len(shape) - 1)
         self.embedding = Embedding(4 * width, features=features)
         space = tuple(shape) if len(shape) > 1 else (math.prod(shape), 1)
-        self.entry = convolution(self.axes, folded(space, patch), width)
+        self.entry = convolution(self.axes, folded(space, patch), width, offset=0.5)
         widths = [width * 2**k for k in range(levels)]
         self.blocks = nn.ModuleList(Residual(self.axes, w, w, embedding=4 * width) for w in widths)
         self.halve = nn.ModuleList(convolution(self.axes, w, 2 * w, stride=2) for w in widths[:-1])

@@ -1,6 +1,7 @@
 """Layers whose first weights are drawn later, by `initialise`, and never from global randomness.
 
-A weight starts as gain · N(0, 1)/√(fan-in), a bias at zero; gain 0 makes a layer that starts silent.
+A weight starts as gain · N(0, 1)/√(fan-in), a bias as offset · N(0, 1); gain 0 makes a layer that starts silent.
+The first layer of a network has an offset, or the normalisation behind it would hide how large the input is.
 A signal is an image of height one, so that one, two and three axes share the code below.
 """
 
@@ -13,8 +14,8 @@ from torch import Tensor, nn
 class Linear(nn.Linear):
     """y = W x + b."""
 
-    def __init__(self, inputs: int, outputs: int, *, gain: float = 1.0, bias: bool = True) -> None:
-        self.gain = gain
+    def __init__(self, inputs: int, outputs: int, *, gain: float = 1.0, offset: float = 0.0, bias: bool = True) -> None:
+        self.gain, self.offset = gain, offset
         super().__init__(inputs, outputs, bias=bias)
 
     def reset_parameters(self) -> None:
@@ -24,7 +25,7 @@ class Linear(nn.Linear):
 class Table(nn.Embedding):
     """A learned row per label."""
 
-    gain = 1.0
+    gain, offset = 1.0, 0.0
 
     def reset_parameters(self) -> None:
         """Nothing yet: `initialise` draws."""
@@ -33,7 +34,7 @@ class Table(nn.Embedding):
 class Plane(nn.Conv2d):
     """A convolution over images."""
 
-    gain = 1.0
+    gain, offset = 1.0, 0.0
 
     def reset_parameters(self) -> None:
         """Nothing yet: `initialise` draws."""
@@ -42,14 +43,14 @@ class Plane(nn.Conv2d):
 class Volume(nn.Conv3d):
     """A convolution over volumes."""
 
-    gain = 1.0
+    gain, offset = 1.0, 0.0
 
     def reset_parameters(self) -> None:
         """Nothing yet: `initialise` draws."""
 
 
 def convolution(
-    axes: int, inputs: int, outputs: int, *, size: int = 3, stride: int = 1, gain: float = 1.0
+    axes: int, inputs: int, outputs: int, *, size: int = 3, stride: int = 1, gain: float = 1.0, offset: float = 0.0
 ) -> Plane | Volume:
     """A convolution that keeps the size (or halves it, rounding up, with stride 2) on 1, 2 or 3 axes."""
     flat = axes == 1
@@ -57,7 +58,7 @@ def convolution(
     layer = (Volume if axes == 3 else Plane)(
         inputs, outputs, spread(1, size), stride=spread(1, stride), padding=spread(0, size // 2)
     )
-    layer.gain = gain
+    layer.gain, layer.offset = gain, offset
     return layer
 
 

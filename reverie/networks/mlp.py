@@ -56,7 +56,7 @@ class Mlp(Network):
         size = math.prod(shape)
         self.embedding = Embedding(width, classes=classes, conditions=conditions, features=features)
         self.waving = Linear(size, waves, gain=2.0 * math.sqrt(size)) if waves else None
-        self.entry = Linear(size + 2 * waves, width)
+        self.entry = Linear(size + 2 * waves, width, offset=0.5)
         self.blocks = nn.ModuleList(Residual(width) for _ in range(depth))
         self.exit = Linear(width, outputs * size, gain=0.0)
         initialise(self, 0)

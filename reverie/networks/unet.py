@@ -60,7 +60,7 @@ class Unet(Network):
 
     def _build(self, widths: list[int], attentive: set[int]) -> None:
         channels = folded(self.shape, self.patch)
-        self.entry = convolution(self.axes, channels, widths[0])
+        self.entry = convolution(self.axes, channels, widths[0], offset=0.5)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.halve, self.widen = nn.ModuleList(), nn.ModuleList()
         for level, width in enumerate(widths):

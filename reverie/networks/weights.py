@@ -12,7 +12,7 @@ from reverie.core.rng import Rng
 
 @torch.no_grad()
 def initialise(network: nn.Module, seed: int) -> nn.Module:
-    """Draw all weights anew: gain · N(0, 1)/√(fan-in) for layers that state a gain, zero for their biases.
+    """Draw all weights anew: gain · N(0, 1)/√(fan-in) for layers that state a gain, and offset · N(0, 1) for biases.
 
     Each parameter has a stream named after it, so that adding a layer leaves the others as they were. Parameters
     outside such layers are set by their module's method `begin()`. Raises ValueError if one would stay unset.
@@ -32,7 +32,7 @@ def initialise(network: nn.Module, seed: int) -> nn.Module:
         weight.copy_(drawn * (float(gain) / math.sqrt(fan_in)))
         left.discard(prefix + "weight")
         if bias is not None:
-            bias.zero_()
+            bias.copy_(rng.fork(prefix + "bias").normal(torch.empty(1, *bias.shape))[0] * module.offset)
             left.discard(prefix + "bias")
     if left:
         raise ValueError(f"no rule says how {', '.join(sorted(left))} begin")
