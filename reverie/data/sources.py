@@ -13,38 +13,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from reverie.data.limits import (
-    LARGE,
-    Unreadable,
-    kind_of,
-    read_regular,
-)
+from reverie.data.limits import LARGE, Unreadable, kind_of, read_regular
 from reverie.data.report import Report
 
-PICTURES = {
-    "png",
-    "apng",
-    "jpg",
-    "jpeg",
-    "jpe",
-    "jfif",
-    "webp",
-    "bmp",
-    "gif",
-    "tif",
-    "tiff",
-    "avif",
-    "pgm",
-    "ppm",
-    "pnm",
-    "pbm",
-    "mpo",
-}
+PICTURES = set("png apng jpg jpeg jpe jfif webp bmp gif tif tiff avif pgm ppm pnm pbm mpo".split())
 ARRAYS = {"npy"}
 SOUNDS = {"wav"}
-TABLES = {"csv", "tsv", "jsonl"}
 SYSTEM = {"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"}
-SIDE = {"cls", "json", "txt"}  # beside a picture of the same stem in the webdataset layout
 MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 DEEPEST = 100
 
