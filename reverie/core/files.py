@@ -23,7 +23,7 @@ from typing import Any
 from reverie.core.disk import attempts, disk, free_space, quietly
 from reverie.core.errors import BAD_DATA, UserError
 from reverie.core.manifest import MANIFEST, manifest, read_file, read_listed
-from reverie.core.removal import discard, guarded, remove, set_aside, sweep, temporary
+from reverie.core.removal import current, discard, guarded, predecessor, remove, set_aside, sweep, temporary
 
 __all__ = [
     "append_line", "current", "discard", "free_space", "make_folder", "read_file", "read_folder", "set_aside", "sweep",
@@ -109,7 +109,7 @@ def _fill(folder: Path, contents: Mapping[str, bytes], listed: bytes) -> None:
 
 def _commit(hidden: Path, path: Path) -> Path | None:
     """Give a whole folder its name; returns where its predecessor is now, if there was one."""
-    aside = _aside(path)
+    aside = predecessor(path)
     if os.path.lexists(path):
         try:
             disk().exchange(hidden, path)
@@ -123,16 +123,6 @@ def _commit(hidden: Path, path: Path) -> Path | None:
         disk().dirsync(path.parent)
     disk().rename(hidden, path)
     return aside if os.path.lexists(aside) else None
-
-
-def _aside(path: Path) -> Path:
-    return path.with_name(f".old-{path.name}")
-
-
-def current(path: str | Path) -> Path:
-    """The folder itself, or its predecessor where a crash came between the two steps of replacing it."""
-    path = Path(path)
-    return path if os.path.lexists(path) or not _aside(path).is_dir() else _aside(path)
 
 
 def read_folder(path: str | Path, *, needs: tuple[str, ...] = ()) -> dict[str, bytes]:
@@ -169,7 +159,6 @@ def append_line(path: str | Path, text: str, *, sync: bool = False) -> None:
     path, data = Path(path), (text.rstrip("\n") + "\n").encode()
 
     def attempt() -> None:
-        fresh = not path.exists()
         fd = disk().open(path, append=True)
         try:
             _extend(fd, data)
@@ -177,7 +166,7 @@ def append_line(path: str | Path, text: str, *, sync: bool = False) -> None:
                 disk().fsync(fd)
         finally:
             disk().close(fd)
-        if sync and fresh:
+        if sync:
             disk().dirsync(path.parent)
 
     attempts(attempt, path, len(data))

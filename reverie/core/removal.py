@@ -52,20 +52,32 @@ def remove(path: str | Path) -> None:
     return disk().rmdir(path)
 
 
+def predecessor(path: Path) -> Path:
+    """The name of a folder while it is being replaced in two steps."""
+    return path.with_name(f".old-{path.name}")
+
+
+def current(path: str | Path) -> Path:
+    """The folder itself, or its predecessor where a crash came between the two steps of replacing it."""
+    path = Path(path)
+    return path if os.path.lexists(path) or not predecessor(path).is_dir() else predecessor(path)
+
+
 def discard(path: str | Path) -> None:
     """`remove` what may be there, with one sentence (exit code 74) if the disk refuses."""
-    attempts(lambda: remove(path) if os.path.lexists(path) else None, Path(path))
+    path = Path(path)
+    for place in (predecessor(path), path):
+        attempts(lambda place=place: remove(place) if os.path.lexists(place) else None, place)  # type: ignore[misc]
 
 
 def set_aside(path: str | Path, name: str) -> None:
     """Rename within the folder; what had the new name goes. Raises UserError (exit code 74) if the disk refuses."""
     path = Path(path)
+    discard(path.with_name(name))
 
     def attempt() -> None:
-        if os.path.lexists(path):
-            if os.path.lexists(path.with_name(name)):
-                remove(path.with_name(name))
-            disk().rename(path, path.with_name(name))
+        if os.path.lexists(current(path)):
+            disk().rename(current(path), path.with_name(name))
         disk().dirsync(path.parent)
 
     attempts(attempt, path)
