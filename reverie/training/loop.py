@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,11 +37,13 @@ def train(run: Run, *, steps: int | None = None) -> Iterator[Progress]:
         yield Progress(run.step, loss, norm, rate, time.perf_counter() - began)
 
 
-def plan(seconds: list[float], minutes: float) -> int:
-    """How many updates fit in the time, from the durations of the first ones (the very first are warm-up)."""
-    timed = sorted(seconds[2:]) or seconds
-    typical = timed[len(timed) // 2]
-    return max(len(seconds) + 1, int(0.94 * (minutes * 60 - sum(seconds)) / typical) + len(seconds))
+def plan(durations: Sequence[float], left: float) -> int:
+    """How many more updates fit into `left` seconds, from the durations of the last ones: at least one.
+
+    A twentieth is kept for previews and checkpoints. The median is not moved by the warm-up of the first updates.
+    """
+    typical = sorted(durations)[len(durations) // 2]
+    return max(1, int(0.95 * left / typical))
 
 
 @torch.inference_mode()

@@ -20,6 +20,7 @@ from reverie import networks
 from reverie.core import files
 from reverie.core.errors import BAD_DATA, UserError
 from reverie.data import Dataset, Spec, open_data
+from reverie.data.check import brief
 from reverie.metrics import copy_shares
 from reverie.training import artefacts
 from reverie.training.assemble import build_denoiser, build_loss
@@ -87,6 +88,8 @@ class Session:
         config = choose(dataset.spec, count, chosen)
         session = cls(RunFolder(folder), dataset, config, source, world=world, view=view)
         if world.is_main:
+            for line in brief(dataset):
+                view.say(line)
             view.table(explain(dataset.spec, count, config))
             described = {"source": source, "reading": reading or {}, "spec": dataset.spec.to_json()}
             RunFolder.create(folder, described, config)
@@ -189,13 +192,10 @@ class Session:
             if self.run.planned is None:
                 self.run.planned = self.run.options.steps
             return
-        left = 60 * minutes - self.elapsed
-        if self.run.planned is None:
-            if step >= PROBE or left <= 0:
-                self.run.planned = self.world.same(plan(list(self._durations), minutes))
-        elif any(step == round(share * self.run.planned) for share in REPLAN):
-            typical = sum(self._durations) / len(self._durations)
-            self.run.planned = self.world.same(step + max(1, int(0.97 * left / typical)))
+        known, planned, left = len(self._durations), self.run.planned, 60 * minutes - self.elapsed
+        first = planned is None and (known >= PROBE or left <= 0)
+        if first or (planned and any(step == round(share * planned) for share in REPLAN)):
+            self.run.planned = self.world.same(step + plan(self._durations, left))
 
     def model(self, summary: dict[str, Any] | None = None) -> Model:
         """The averaged weights as a model."""
