@@ -107,8 +107,9 @@ def _table(schedule: Schedule) -> tuple[Tensor, Tensor]:
 def _derivative(function: Callable[[Scalar], Scalar], t: Scalar) -> Scalar:
     """The derivative by automatic differentiation; at a kink (a table's grid point), the one from the right."""
     if isinstance(t, Tensor):
-        with torch.enable_grad():
-            time = t.detach().requires_grad_()
+        # a sampler may be in inference mode, whose tensors know no gradients
+        with torch.inference_mode(False), torch.enable_grad():
+            time = t.detach().clone().requires_grad_()
             return torch.autograd.grad(function(time).sum(), time)[0]
     return _float_derivative(function, t)
 

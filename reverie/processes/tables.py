@@ -33,7 +33,9 @@ class BetaTable(Schedule, ABC):
     @functools.cached_property
     def _log_table(self) -> Tensor:
         """log ᾱ_0 … log ᾱ_T, (T + 1,) float64, ᾱ_0 = 1."""
-        return torch.cat((torch.zeros(1, dtype=torch.float64), torch.cumprod(1 - self.betas(), 0).log()))
+        # kept for later: not as a tensor of inference mode, which could not be differentiated through
+        with torch.inference_mode(False):
+            return torch.cat((torch.zeros(1, dtype=torch.float64), torch.cumprod(1 - self.betas(), 0).log()))
 
     @functools.cached_property
     def _log_list(self) -> list[float]:

@@ -92,9 +92,9 @@ def data_weights(
 ) -> tuple[float, tuple[float, ...], float]:
     """x_s = (σ_s/σ_t) e^{−η²h} x_t + α_s Σ w_j x̂_0(node j) + σ_s √(1 − e^{−2η²h}) z, h = λ_s − λ_t, H = (1 + η²) h.
 
-    Σ w_j x̂_0 is the integral of H e^{H(w − 1)} P(w) over w in [0, 1], P through the values in w = (λ − λ_t)/h.
+    Σ w_j x̂_0 is the integral of H e^{H(w − 1)} P(w) over w = (λ − λ_t)/h in [0, 1].
     The family between ODE (η = 0) and reverse SDE (η = 1). Where σ_s = 0, P is the newest value.
-    References: Lu et al. 2022, arXiv:2211.01095, equation 9, section 5.2; Xue et al. 2023, arXiv:2305.14267, equation 8.
+    References: Lu et al. 2022, arXiv:2211.01095, equation 9; Xue et al. 2023, arXiv:2305.14267, equation 8.
     """
     (_, sigma_t, lambda_t), (alpha_s, sigma_s, lambda_s) = point(schedule, t), point(schedule, s)
     if sigma_s == 0:

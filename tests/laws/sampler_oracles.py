@@ -8,9 +8,12 @@ import itertools
 import math
 
 import torch
+from numpy.polynomial import hermite_e
+from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from reverie.core import catalog
+from reverie.core.distributions import Normal
 from reverie.core.rng import Rng
 from reverie.denoisers import Denoiser, GaussianData, Mixture
 from reverie.processes import Gaussian, Schedule, VpLinear
@@ -33,6 +36,12 @@ VARIANTS: dict[str, list[dict[str, object]]] = {
     "adams": [{"order": 2}, {"order": 4}],
     "uni-pc": [{"predictor": 1}, {"predictor": 2, "midpoint": True}, {"predictor": 3}],
     "adams-moulton": [{"predictor": 1}, {"predictor": 3}],
+    "adaptive": [{"low_order": True}],
+    "euler-maruyama": [{"eta": 0.0}, {"eta": 0.5}, {"eta": 1.5}],
+    "sde-dpm": [{"order": 1}, {"eta": 0.5}, {"eta": 0.0}, {"low": 0.2, "high": 0.7}],
+    "churn": [{"churn": 0.1}],
+    "predictor-corrector": [{"predictor": {"name": "dpm-multistep"}, "corrections": 2}],
+    "refinable": [{"inner": {"name": "ancestral"}}],
 }
 
 
@@ -57,24 +66,80 @@ def mixture(schedule: Schedule = SCHEDULE) -> Mixture:
     )
 
 
-def _cdf(weights: Tensor, means: Tensor, stds: Tensor, x: Tensor) -> Tensor:
+class MeanOnly(Denoiser):
+    """What a network without a learned variance states: the oracle's mean, and no spread."""
+
+    def __init__(self, inner: Denoiser) -> None:
+        super().__init__()
+        self.inner, self.process = inner, inner.process
+
+    def forward(self, xt: Tensor, t: float) -> Normal:
+        return Normal(self.inner(xt, t).mean)
+
+
+def distribution_function(denoiser: Denoiser, t: float, x: Tensor) -> Tensor:
+    """F_t(x) of a one-dimensional oracle, (B, 1) → (B,)."""
+    law = denoiser.law(t)
+    if isinstance(denoiser, GaussianData):
+        return torch.special.ndtr((x - law.mean) / law.std)[:, 0]
+    weights, means, stds = law.log_weights.exp(), law.means[..., 0], law.stds[..., 0]
     return (weights * torch.special.ndtr((x - means) / stds)).sum(-1)
 
 
+def inverse(denoiser: Denoiser, t: float, u: Tensor) -> Tensor:
+    """F_t⁻¹(u) by bisection, (B,) → (B, 1)."""
+    low, high = torch.full_like(u, -60.0), torch.full_like(u, 60.0)
+    for _ in range(80):
+        middle = (low + high) / 2
+        below = distribution_function(denoiser, t, middle[:, None]) < u
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return ((low + high) / 2)[:, None]
+
+
+def quantiles(denoiser: Denoiser, t: float, count: int) -> Tensor:
+    """`count` points with exactly the law p_t: its quantiles at (i + ½)/count, (count, 1)."""
+    return inverse(denoiser, t, (torch.arange(count).double() + 0.5) / count)
+
+
 def exact_flow(denoiser: Denoiser, x: Tensor, t: float, s: float) -> Tensor:
-    """x_s = F_s⁻¹(F_t(x_t)) by bisection, (B, 1)."""
+    """x_s = F_s⁻¹(F_t(x_t)), (B, 1)."""
     if isinstance(denoiser, GaussianData):
         law_t, law_s = denoiser.law(t), denoiser.law(s)
         return law_s.mean + (x - law_t.mean) * law_s.std / law_t.std
-    laws = [denoiser.law(u) for u in (t, s)]
-    (wt, mt, st), (ws, ms, ss) = ((w.log_weights.exp(), w.means[..., 0], w.stds[..., 0]) for w in laws)
-    target = _cdf(wt, mt, st, x)
-    low, high = torch.full_like(target, -60.0), torch.full_like(target, 60.0)
-    for _ in range(80):
-        middle = (low + high) / 2
-        below = _cdf(ws, ms, ss, middle[:, None]) < target
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    return ((low + high) / 2)[:, None]
+    return inverse(denoiser, s, distribution_function(denoiser, t, x))
+
+
+class Drawn(Rng):
+    """An `Rng` whose draws are given numbers."""
+
+    __slots__ = ("numbers_drawn",)
+
+    def __init__(self, numbers: Tensor) -> None:
+        super().__init__(0)
+        self.numbers_drawn = numbers
+
+    def fork(self, *keys: int | str) -> "Drawn":
+        return self
+
+    def normal(self, like: Tensor) -> Tensor:
+        return self.numbers_drawn
+
+
+def expectations(denoiser: Denoiser, sampler: Sampler, times: list[float], starts: Tensor) -> Tensor:
+    """E[x] and E[x²] at the last time over the starting points, for a sampler without memory and with one draw a step.
+
+    Kolmogorov's backward equation in discrete time: u_k(x) = E_z u_{k+1}(step(x, z)), the expectation by Gauss–Hermite
+    quadrature, u_k a cubic spline on 601 points.
+    """
+    nodes, weights = (torch.from_numpy(v) for v in hermite_e.hermegauss(12))
+    grid = torch.linspace(-9, 9, 601).double()
+    x, z = grid.repeat_interleave(len(nodes))[:, None], nodes.repeat(len(grid))[:, None]
+    value = torch.stack((grid, grid**2), 1)
+    for t, s in reversed(list(itertools.pairwise(times))):
+        arrived, _ = sampler.step(denoiser, x, t, s, state=None, rng=Drawn(z))
+        later = torch.from_numpy(CubicSpline(grid.numpy(), value.numpy())(arrived[:, 0].numpy()))
+        value = (later.reshape(len(grid), len(nodes), 2) * weights[:, None] / weights.sum()).sum(1)
+    return torch.from_numpy(CubicSpline(grid.numpy(), value.numpy())(starts[:, 0].numpy())).mean(0)
 
 
 def fine_grid(schedule: Schedule, steps: int, t: float, s: float, order: int = 1) -> list[float]:

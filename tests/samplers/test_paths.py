@@ -1,0 +1,121 @@
+"""The refinable noise path, the adaptive solver's tolerance, encoding and interpolation."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from reverie.core.rng import Rng
+from reverie.denoisers import Mixture
+from reverie.processes import Flow, Gaussian, Schedule, VpCosine, VpLinear
+from reverie.samplers import (
+    Adams,
+    Adaptive,
+    Ancestral,
+    BrownianPath,
+    Heun,
+    LogSnr,
+    Refinable,
+    RungeKutta,
+    SdeDpm,
+    Uniform,
+    encode,
+    interpolate,
+    trajectory,
+)
+
+
+def oracle(schedule: Schedule | None = None) -> Mixture:
+    means = torch.tensor([[-0.8, 0.2], [0.7, 0.5], [0.1, -0.9]]).double()
+    return Mixture(
+        Gaussian(schedule or VpLinear()),
+        torch.tensor([0.3, 0.4, 0.3]).double(),
+        means,
+        torch.tensor([0.3, 0.2, 0.4]).double(),
+    )
+
+
+def start(count: int = 64) -> torch.Tensor:
+    return Rng(7).normal(torch.empty(count, 2).double())
+
+
+def end(sampler, times, seed=0, x=None):
+    *_, last = trajectory(oracle(), sampler, start() if x is None else x, times, rng=Rng(seed))
+    return last
+
+
+def test_a_brownian_path_has_independent_increments_of_the_right_variance():
+    like = torch.empty(20_000, 1).double()
+    path = BrownianPath(Rng(0))
+    clock = [1e-6, 0.1, 0.37, 0.375, 0.9, 1.0, 3e5]
+    steps = [path.increment(a, b, like) / math.sqrt(b - a) for a, b in itertools.pairwise(clock)]
+    covariance = torch.cat(steps, 1).T @ torch.cat(steps, 1) / len(like)
+    assert torch.allclose(covariance, torch.eye(6).double(), atol=4.5 * math.sqrt(2 / len(like)))
+
+
+def test_increments_of_a_brownian_path_add_up_whoever_asks_in_whatever_order():
+    path, like = BrownianPath(Rng(1)), torch.empty(4, 3).double()
+    whole = path.increment(0.3, 5.0, like)
+    parts = path.increment(0.7, 5.0, like) + path.increment(0.3, 0.7, like)
+    assert torch.allclose(whole, parts, rtol=0, atol=1e-12)
+    assert torch.equal(BrownianPath(Rng(1).at(2)).increment(0.3, 5.0, like[2:]), whole[2:])
+
+
+@pytest.mark.parametrize("inner", [SdeDpm(), Ancestral(v=0.0)], ids=repr)
+def test_more_steps_refine_the_same_sample(inner):
+    process = oracle().process
+    grids = [LogSnr(sigma_min=0.02, cap=50.0).times(process, n) for n in (20, 40, 80, 160)]
+    refined = [end(Refinable(inner), grid).x for grid in grids]
+    # the median: a few samples near a border between modes change sides
+    apart = [float((a - b).norm(dim=1).median()) for a, b in itertools.pairwise(refined)]
+    assert apart[0] > 1.3 * apart[1] > 1.7 * apart[2]
+    # without the path the samples have nothing to do with each other
+    loose = [end(inner, grid).x for grid in grids[-2:]]
+    assert float((loose[0] - loose[1]).norm(dim=1).median()) > 4 * apart[2]
+
+
+def test_the_adaptive_pair_meets_its_tolerance_and_counts_its_evaluations():
+    exact = end(RungeKutta("kutta4"), LogSnr(sigma_min=1e-3).times(oracle().process, 400)).x
+    calls = []
+    for tolerance in (1e-3, 1e-5, 1e-7):
+        last = end(Adaptive(rtol=tolerance, atol=tolerance), [1.0, 0.0])
+        assert float((last.x - exact).abs().mean()) < 5 * tolerance + 2e-7
+        calls.append(last.state.evaluations)
+    assert calls[0] < calls[1] < calls[2] < 700
+    assert end(Adaptive(rtol=1e-3, atol=1e-3, low_order=True), [1.0, 0.0]).state.evaluations > 0
+
+
+@pytest.mark.parametrize("schedule", [VpLinear(), VpCosine(), Flow()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("sampler", [RungeKutta(), Adams(order=4), Heun()], ids=repr)
+def test_encoding_and_decoding_return_to_the_data(sampler, schedule):
+    denoiser = oracle(schedule)
+    x0 = denoiser.law().sample(Rng(3)).expand(1, 2)
+    x0 = torch.cat((x0, torch.tensor([[0.5, 0.4], [-0.9, 0.1]]).double()))
+    times = Uniform().times(denoiser.process, 200)
+    x1 = encode(denoiser, x0, sampler=sampler, times=times)
+    *_, back = trajectory(denoiser, sampler, x1, times, rng=Rng(0))
+    assert torch.allclose(back.x, x0, atol=2e-2 if isinstance(sampler, Heun) else 2e-3)
+
+
+def test_data_are_encoded_as_noise():
+    denoiser = oracle()
+    law = denoiser.law()
+    x0 = type(law)(law.log_weights.expand(4000, -1), law.means.expand(4000, -1, -1), law.stds).sample(Rng(5))
+    x1 = encode(denoiser, x0, sampler=RungeKutta("midpoint"), times=Uniform().times(denoiser.process, 60))
+    assert torch.allclose(x1.mean(0), torch.zeros(2).double(), atol=4.5 / math.sqrt(4000))
+    assert torch.allclose(x1.var(0), torch.ones(2).double(), rtol=4.5 * math.sqrt(2 / 4000))
+
+
+def test_encoding_by_a_stochastic_sampler_is_refused():
+    with pytest.raises(ValueError, match="deterministic"):
+        encode(oracle(), start(), sampler=Ancestral(), times=[1.0, 0.0])
+
+
+def test_interpolation_starts_and_ends_at_its_ends_and_keeps_the_norm():
+    a, b = Rng(0).normal(torch.empty(3, 4, 4).double()), Rng(1).normal(torch.empty(3, 4, 4).double())
+    assert torch.allclose(interpolate(a, b, 0.0), a)
+    assert torch.allclose(interpolate(a, b, 1.0), b)
+    same = b * (a.flatten(1).norm(dim=1) / b.flatten(1).norm(dim=1))[:, None, None]
+    middle = interpolate(a, same, 0.3)
+    assert torch.allclose(middle.flatten(1).norm(dim=1), a.flatten(1).norm(dim=1))
