@@ -17,7 +17,7 @@ from torch import Tensor
 
 from reverie.core.rng import Rng
 from reverie.core.units import bits_per_dim, level_nats
-from reverie.denoisers import Denoiser
+from reverie.denoisers import Condition, Denoiser
 
 
 @dataclass(frozen=True)
@@ -109,16 +109,22 @@ def evaluate(
     *,
     rng: Rng,
     chunk: int = 64,
+    condition: Condition | None = None,
+    numbers: Tensor | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Bound:
-    """The cost of many examples, `chunk` at a time; example i draws from stream i whatever the chunk.
+    """The cost of many examples, `chunk` at a time; example i draws from stream `numbers`[i], whatever the chunk.
 
-    `progress` is called with the number of examples done.
+    `numbers` are 0, 1, 2, … where none are given. `condition` has a row for each example, or one for all; the cost is
+    then that of the data given it. `progress` is called with the number of examples done.
     """
+    numbers = torch.arange(len(x0)) if numbers is None else numbers
     parts = []
     for start in range(0, len(x0), chunk):
         rows = x0[start : start + chunk]
-        parts.append(likelihood(denoiser, rows, rng=rng.at(torch.arange(start, start + len(rows)))))
+        given = slice(start, start + len(rows))
+        bound = denoiser if condition is None else denoiser.given(condition.rows(given))
+        parts.append(likelihood(bound, rows, rng=rng.at(numbers[given])))
         if progress:
             progress(min(start + chunk, len(x0)))
     if not parts:

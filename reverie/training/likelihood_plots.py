@@ -1,0 +1,27 @@
+"""Pictures of what data cost: the terms of a bound by time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from reverie import pictures
+from reverie.core.units import bits_per_dim
+from reverie.likelihoods import Bound
+
+
+def terms(bounds: Mapping[str, Bound], *, bands: int = 40) -> bytes:
+    """Bits per dimension spent in each band of t, for each named bound with a curve, as a PNG file."""
+    series = {}
+    for name, bound in bounds.items():
+        if bound.curve is None:
+            continue
+        t, nats = bound.curve.t.flatten(), bound.curve.nats.flatten()
+        count = min(bands, max(4, bound.curve.t.shape[1] // 2))
+        band = (t * count).long().clamp(0, count - 1)
+        spent = torch.zeros(count, dtype=torch.float64).index_add(0, band, nats.to(torch.float64))
+        bits = bits_per_dim(spent / len(bound.curve.t), bound.dimensions)
+        middle = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+        series[name] = (middle.tolist(), bits.tolist())
+    return pictures.render(pictures.curves(series, x="t (0 = data, 1 = noise)", y="bits per dimension in the band"))
