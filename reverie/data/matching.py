@@ -13,19 +13,22 @@ from reverie.data.base import Dataset, Spec
 from reverie.data.fitting import ASKED
 from reverie.data.opening import open_data
 
+LAID_OUT = ("npy", "npz", "csv", "tsv", "jsonl")  # formats where the layout is otherwise found out from the values
+
 
 def load_like(source: str | Path, spec: Spec) -> Dataset:
     """Other data for a model whose data were `spec`. Raises UserError if shape, units or classes do not fit.
 
-    Pictures are made alike as the model's own were (size and colours); labels are matched by name, conditions too.
+    Pictures are made alike as the model's own were (size and colours). Labels are matched by name. Conditions and
+    labels that the data do not have are left out: the model is asked without them.
     """
-    options: dict[str, Any] = {"condition": _columns(spec), "label": str(spec.extra.get("label", ""))}
+    options: dict[str, Any] = {}
     if spec.mode:
         plain = spec.mode.split(";")[0]
         options |= {"size": f"{spec.shape[1]}x{spec.shape[2]}", "mode": plain if plain in ASKED else ""}
-    if spec.format in ("npy", "npz"):
+    if spec.format in LAID_OUT:
         options["layout"] = spec.layout
-    data = open_data(source, **options)
+    data = _with_what_there_is(source, str(spec.extra.get("label", "")), _columns(spec), options)
     own = data.spec
     if own.shape != spec.shape:
         raise UserError(
@@ -39,6 +42,17 @@ def load_like(source: str | Path, spec: Spec) -> Dataset:
             code=BAD_DATA,
         )
     return _relabelled(data, spec, str(source))
+
+
+def _with_what_there_is(source: str | Path, label: str, condition: list[str], options: dict[str, Any]) -> Dataset:
+    """The data with the model's columns, or with those of them that are there."""
+    for columns in ({"label": label, "condition": condition}, {"label": label}, {"condition": condition}):
+        if any(columns.values()):
+            try:
+                return open_data(source, **columns, **options)
+            except UserError:  # for want of a column, or for a reason that the last attempt will give
+                continue
+    return open_data(source, **options)
 
 
 def _columns(spec: Spec) -> list[str]:

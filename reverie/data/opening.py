@@ -154,7 +154,7 @@ def _file(path: Path, report: Report, options: Options) -> Dataset:
     _advise(path, start)
     if names_files(path):
         return _folder(path.parent, Report(str(path.parent)), options)
-    return open_table(path, report, label=label, condition=condition, bounds=bounds)
+    return open_table(path, report, label=label, condition=condition, bounds=bounds, layout=layout)
 
 
 def _start(path: Path) -> bytes:

@@ -16,7 +16,10 @@ from pathlib import Path
 from reverie.data.limits import LARGE, Unreadable, kind_of, read_regular
 from reverie.data.report import Report
 
-PICTURES = set("png apng jpg jpeg jpe jfif webp bmp gif tif tiff avif pgm ppm pnm pbm mpo".split())
+PICTURES = {
+    "png", "apng", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff", "avif", "pgm", "ppm", "pnm",
+    "pbm", "mpo",
+}  # fmt: skip
 ARRAYS = {"npy"}
 SOUNDS = {"wav"}
 SYSTEM = {"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"}

@@ -35,6 +35,7 @@ def open_table(
     label: str = "",
     condition: Sequence[str] = (),
     bounds: tuple[float, float] | None = None,
+    layout: str = "",
 ) -> Dataset:
     """A delimited text file or JSON lines, gzipped or not."""
     text = read_text(path)
@@ -42,7 +43,9 @@ def open_table(
     table = parse_lines(text, str(path)) if lines else parse_table(text, str(path))
     name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
     format = "jsonl" if lines else {",": "csv", "\t": "tsv"}.get(table.delimiter, "csv")
-    return from_table(table, report, format=format, name=name, label=label, condition=condition, bounds=bounds)
+    return from_table(
+        table, report, format=format, name=name, label=label, condition=condition, bounds=bounds, layout=layout
+    )
 
 
 def names_files(path: Path) -> bool:
@@ -61,8 +64,11 @@ def from_table(
     label: str = "",
     condition: Sequence[str] = (),
     bounds: tuple[float, float] | None = None,
+    layout: str = "",
 ) -> Dataset:
-    """The dataset of a table's rows."""
+    """The dataset of a table's rows; `layout` "L" says that they are signals, "V" that they are not."""
+    if layout not in ("", "L", "V"):
+        raise UserError(f"the layout of a table is L (signals) or V (columns), not '{layout}'")
     for wanted in (*condition, *([label] if label else [])):
         if wanted not in table.names:
             raise unknown("column", wanted, table.names)
@@ -73,7 +79,7 @@ def from_table(
     if not used:
         raise UserError(f"'{report.path}' has no column of numbers to learn from", code=BAD_DATA)
     native, names, kinds = _numbers(used)
-    signal = _is_signal(table, used, native)
+    signal = layout == "L" or (not layout and _is_signal(table, used, native))
     at = table.names.index(label) if label else -1
     extra: dict[str, Any] = {"delimiter": table.delimiter, "header": table.header, "label": label, "label_at": at}
     if not signal:
