@@ -10,10 +10,10 @@ def suggest(shape: tuple[int, ...], examples: int, minutes: float) -> dict[str, 
     """A name and options, to be overridden one by one.
 
     >>> suggest((2,), 10_000, 1.0)
-    {'name': 'mlp', 'width': 128, 'depth': 3}
+    {'name': 'mlp', 'width': 256, 'depth': 3}
     """
     if len(shape) == 1:
-        return {"name": "mlp", "width": 128 if shape[0] <= 8 else 256, "depth": 3}
+        return {"name": "mlp", "width": 256, "depth": 3}
     longest = max(shape[1:])
     if math.prod(shape[1:]) == 1:
         return {"name": "mlp", "width": 256, "depth": 3}

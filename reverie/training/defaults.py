@@ -36,7 +36,7 @@ def choose(spec: Spec, count: int, chosen: Config) -> Config:
 def _minutes(spec: Spec) -> float:
     """A length for a first look: points learn in a minute, small images in three, larger ones need longer."""
     if len(spec.shape) == 1:
-        return 1.0
+        return 1.5
     pixels = spec.dimensions
     return 3.0 if pixels <= 256 else 10.0 if pixels <= 4096 else 30.0
 

@@ -45,7 +45,7 @@ DEFAULTS: Config = {
     "loss": {"name": "regression"},
     "weight": {"name": "edm-weight"},
     "times": {"name": "log-normal"},
-    "sampler": {"name": "ddim"},
+    "sampler": {"name": "deis"},
     "grid": {"name": "karras"},
     "sampling": {"steps": 20},
     "training": {},
