@@ -4,6 +4,7 @@ from reverie.losses.base import Loss, TimedLoss
 from reverie.losses.elbo import ContinuousBound, FullBound
 from reverie.losses.hybrid import Hybrid
 from reverie.losses.regression import Regression
+from reverie.losses.score_matching import ImplicitScore, SlicedScore
 from reverie.losses.times import Continuous, Discrete, LogNormal, LogSnrRange, LogUniform, Times
 from reverie.losses.weights import (
     EdmWeight,
@@ -25,6 +26,7 @@ __all__ = [
     "Flat",
     "FullBound",
     "Hybrid",
+    "ImplicitScore",
     "LogNormal",
     "LogSnrRange",
     "LogUniform",
@@ -33,6 +35,7 @@ __all__ = [
     "Regression",
     "SigmaSquared",
     "Simple",
+    "SlicedScore",
     "Snr",
     "SnrPlusOne",
     "TimedLoss",
