@@ -142,7 +142,8 @@ def too_long(root: Path, path: Path, tree: ast.Module) -> Iterator[str]:
 
 
 def broken(root: Path, rule) -> list[str]:
-    return [breach for path in files(root) for breach in rule(root, path, ast.parse(path.read_text(encoding="utf-8")))]
+    found = [breach for path in files(root) for breach in rule(root, path, ast.parse(path.read_text(encoding="utf-8")))]
+    return [breach.replace(f"{root}/", "") for breach in found]
 
 
 RULES = [layer_breaches, late_imports, foreign_code, undocumented, too_long]
@@ -209,8 +210,8 @@ def test_no_module_imports_itself_in_a_circle():
 
 def test_every_room_names_what_is_public_in_a_literal_list():
     for path in sorted(PACKAGE.glob("*/__init__.py")):
-        if LAYERS.get(path.parent.name, 5) in (0, 5):
-            continue
+        if path.parent.name in ("core", "training", "cli", "web"):
+            continue  # imported by file: these stay free of torch
         lists = [
             node.value
             for node in ast.parse(path.read_text(encoding="utf-8")).body
@@ -218,8 +219,16 @@ def test_every_room_names_what_is_public_in_a_literal_list():
         ]
         assert len(lists) == 1, f"{path}: needs one __all__"
         names = ast.literal_eval(lists[0])
-        assert names == sorted(set(names)), path
+        assert len(names) == len(set(names)), path
         assert not [name for name in names if name.startswith("_")], path
+
+
+def test_no_two_test_files_share_a_name():
+    """pytest imports test files by their bare names, so that helpers beside them can be imported too."""
+    names = [
+        path.name for path in Path(__file__).parent.rglob("*.py") if path.name not in ("__init__.py", "conftest.py")
+    ]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
 
 
 # Too plain to have a source of their own.

@@ -8,9 +8,9 @@ from reverie.training.loop import Progress
 
 
 class View(Protocol):
-    batch: int  # examples per update
-
     """Where a run reports: a terminal, a log, nothing."""
+
+    batch: int  # examples per update
 
     def say(self, line: str) -> None: ...
     def warn(self, line: str) -> None: ...

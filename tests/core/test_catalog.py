@@ -1,5 +1,7 @@
 """The catalogue: closed lists of names, options held against annotations, build and describe as inverses."""
 
+import dataclasses
+import inspect
 import subprocess
 import sys
 
@@ -17,10 +19,6 @@ ROOMS = [
 ]
 ENTRIES = [(room, key) for room in ROOMS for key in catalog.names(room)]
 SCHEDULES = catalog.names("processes", "Schedule")
-
-
-def required(room, key):
-    return [option.name for option in catalog.options(room, key) if not option.default]
 
 
 def test_names_are_what_users_type():
@@ -48,13 +46,17 @@ def test_every_name_leads_to_a_documented_class(room, key):
     assert len(catalog.summary(room, key)) > 3
 
 
-@pytest.mark.parametrize(("room", "key"), [e for e in ENTRIES if not required(*e)])
+@pytest.mark.parametrize(("room", "key"), ENTRIES)
 def test_an_entry_described_and_built_again_is_the_same(room, key):
+    parameters = inspect.signature(catalog.find(room, key)).parameters.values()
+    if any(p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        pytest.skip("is made from other objects")
     entry = catalog.build(room, {"name": key})
     described = catalog.describe(room, entry)
     again = catalog.build(room, described)
     assert catalog.describe(room, again) == described
-    assert repr(again) == repr(entry)
+    if dataclasses.is_dataclass(entry):
+        assert repr(again) == repr(entry)
 
 
 def test_options_of_a_dataclass_include_those_it_inherits():
@@ -76,9 +78,9 @@ def test_a_schedule_inside_a_schedule_is_built_and_described():
     [
         ({"name": "cosin"}, "unknown process 'cosin'; did you mean 'cosine'?"),
         ({"name": "cosine", "offest": 0.1}, "option of process 'cosine': 'offest'; did you mean 'offset'?"),
-        ({"name": "cosine", "steps": "many"}, "process.steps must be int, not 'many'"),
-        ({"name": "cosine", "steps": 1.5}, "process.steps must be int, not 1.5"),
-        ({"name": "cosine", "offset": float("nan")}, "process.offset must be float, not nan"),
+        ({"name": "cosine", "steps": "many"}, "process.steps must be a whole number, not 'many'"),
+        ({"name": "cosine", "steps": 1.5}, "process.steps must be a whole number, not 1.5"),
+        ({"name": "cosine", "offset": float("nan")}, "process.offset must be a number, not nan"),
         ({"name": "cosine", "offset": -1.0}, "offset must not be negative, not -1.0"),
         ({"name": "zero-terminal", "inner": {"name": "edm"}}, "needs a variance-preserving schedule inside"),
         ({"name": "zero-terminal"}, "inner"),
