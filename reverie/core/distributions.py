@@ -7,6 +7,7 @@ believes about x0. Reference: Bishop 2006, appendix B.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 
@@ -36,6 +37,14 @@ class Distribution(ABC):
     def kl(self, other: Distribution) -> Tensor:
         """KL(self ‖ other) in nats, (B,); defined between members of one family."""
         raise NotImplementedError(f"no closed form for KL({type(self).__name__} ‖ {type(other).__name__})")
+
+    def to(self, like: Tensor) -> Distribution:
+        """The same distribution on the device and in the precision of `like`."""
+        moved = copy.copy(self)
+        moved.mean = self.mean.to(like)
+        if isinstance(self.std, Tensor):
+            moved.std = self.std.to(like)
+        return moved
 
     def settle(self, rng: Rng) -> Tensor:
         """The value shown at the end of a trajectory: a draw, or for densities the mean (no noise at the last step)."""

@@ -16,9 +16,7 @@ from reverie.denoisers.base import Denoiser, gaussian
 
 def prior_of(denoiser: Denoiser, x0: Tensor) -> Distribution:
     """p(x_1) for a batch like x0, on its device and in its dtype."""
-    prior = denoiser.process.prior(tuple(x0.shape))
-    prior.mean = prior.mean.to(x0)
-    return prior
+    return denoiser.process.prior(tuple(x0.shape)).to(x0)
 
 
 def prior_term(denoiser: Denoiser, x0: Tensor) -> Tensor:

@@ -126,7 +126,5 @@ def sample(
 
 def prior(denoiser: Denoiser, shape: tuple[int, ...]) -> Distribution:
     """p(x_1) of the shape (B, *D), on the device and in the precision of the denoiser's parameters."""
-    law = denoiser.process.prior(shape)
     like = next((p for p in denoiser.parameters()), torch.empty(0))
-    law.mean = law.mean.to(device=like.device, dtype=like.dtype)
-    return law
+    return denoiser.process.prior(shape).to(like)
