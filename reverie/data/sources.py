@@ -105,7 +105,7 @@ def system_reason(name: str) -> str:
         return "resource fork of macOS"
     if parts[-1].lower() in SYSTEM or parts[-1] == ".DS_Store":
         return "system file"
-    if any(part.startswith(".") for part in parts):
+    if any(part.startswith(".") and not part.startswith("..") for part in parts):
         return "hidden file"
     return ""
 
