@@ -9,6 +9,7 @@ from reverie.likelihoods.elbo import Elbo
 from reverie.likelihoods.importance import Importance
 from reverie.likelihoods.ode import Ode
 from reverie.likelihoods.solvers import Adaptive, RungeKutta, Solver
+from reverie.likelihoods.thermodynamics import Tradeoff, entropy_bounds, rate_distortion, reverse_entropy
 
 __all__ = [
     "Adaptive",
@@ -28,8 +29,12 @@ __all__ = [
     "Posterior",
     "RungeKutta",
     "Solver",
+    "Tradeoff",
     "Vlb",
+    "entropy_bounds",
     "evaluate",
     "join",
     "learn_knots",
+    "rate_distortion",
+    "reverse_entropy",
 ]
