@@ -70,10 +70,11 @@ class RunFolder:
     def log(self, entries: list[dict[str, Any]]) -> None:
         """Lines for metrics.jsonl."""
         if entries:
-            files.append_line(self.path / "metrics.jsonl", "\n".join(json.dumps(e) for e in entries))
+            files.append_line(self.path / "metrics.jsonl", "\n".join(json.dumps(e) for e in entries), sync=True)
 
     def rewind(self, step: int) -> None:
         """Forget what was logged after update `step`, which a resumed run will do again."""
+        files.sweep(self.path)
         if (self.path / "metrics.jsonl").exists():
             files.truncate_lines(self.path / "metrics.jsonl", lambda entry: entry.get("step", 0) <= step)
 

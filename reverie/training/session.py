@@ -131,13 +131,13 @@ class Session:
             self.best = float("inf") if own["best"] is None else own["best"]
             if extended:
                 self.run.planned = self.run.options.steps
-        if self.world.is_main:
-            self.folder.rewind(self.run.step)
         self.view.say(f"going on at update {self.run.step}" + (f" of {self.run.planned}" if self.run.planned else ""))
 
     def go(self) -> int:
         """Train to the end, or until a signal; returns the exit code."""
         with Lock(self.folder.path) if self.world.is_main else nullcontext(), Interrupt() as interrupt:
+            if self.world.is_main:
+                self.folder.rewind(self.run.step)  # only now: until the lock is held, the log may be another's
             networks.keep_memory()
             began = time.monotonic()
             spent = self.elapsed
