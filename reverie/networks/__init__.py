@@ -5,6 +5,7 @@ from reverie.networks.base import Network
 from reverie.networks.choice import suggest
 from reverie.networks.classifier import Classifier, Labeller
 from reverie.networks.cost import flops, parameters
+from reverie.networks.dit import Dit
 from reverie.networks.embedding import Features, Fourier, Sinusoidal
 from reverie.networks.mlp import Mlp
 from reverie.networks.speed import keep_memory, precision
@@ -14,6 +15,7 @@ from reverie.networks.weights import initialise
 __all__ = [
     "Autoencoder",
     "Classifier",
+    "Dit",
     "Features",
     "Fourier",
     "Labeller",
