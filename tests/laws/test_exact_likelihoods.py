@@ -14,6 +14,7 @@ from torch import Tensor
 from reverie.core.rng import Rng
 from reverie.denoisers import Denoiser, GaussianData
 from reverie.denoisers.uniform import UniformData
+from reverie.explain.jarzynski import chain_law
 from reverie.likelihoods import (
     Adaptive,
     Dequantised,
@@ -101,21 +102,30 @@ def test_a_mutant_that_forgets_the_change_of_scale_is_rejected() -> None:
     assert (wrong - oracle.law().log_prob(x0)).abs().min() > 1e-4
 
 
-@pytest.mark.parametrize(("dimensions", "steps", "count"), [(2, 10, 6000), (8, 20, 6000), (64, 200, 800)])
-def test_work_averages_to_the_evidence(dimensions: int, steps: int, count: int) -> None:
-    """E[exp(−W)] = p(x_0) within 4 standard errors, for a reverse process that is not exact.
-
-    64 dimensions need 200 steps: with few, the weights have a tail that no sample of this size meets, and the mean
-    stays below the evidence by more than its error says (3 % at 40 steps).
-    """
-    oracle = a_mixture(dimensions)
-    x0 = draw(oracle, 1).expand(count, dimensions)
-    truth = oracle.law().log_prob(x0[:1])
-    likelihood = Importance(steps=steps, particles=1, v=1.0 if dimensions == 2 else None)
-    weights = (-likelihood.works(oracle, x0, rng=Rng(2))[0] - truth).exp()
+@pytest.mark.parametrize(("dimensions", "steps"), [(2, 10), (8, 20), (64, 60)])
+def test_work_averages_to_the_evidence(dimensions: int, steps: int) -> None:
+    """E[exp(−W)] = p(x_0) within 4 standard errors; p is the law of the chain with its T steps."""
+    oracle = narrow(dimensions)
+    x0 = draw(oracle, 1).expand(4000, dimensions)
+    evidence = chain_law(oracle, steps, v=1.0).log_prob(x0[:1])
+    weights = (-Importance(steps=steps, particles=1, v=1.0).works(oracle, x0, rng=Rng(2))[0] - evidence).exp()
     error = weights.std() / len(weights) ** 0.5
-    assert 0 < error < 0.05
+    assert 0 < error < 0.1
     assert abs(weights.mean() - 1) < 4 * error
+    # the data's own law is another number, which this many paths tell apart in few dimensions
+    if dimensions == 2:
+        assert abs(weights.mean() - (oracle.law().log_prob(x0[:1]) - evidence).exp()) > 4 * error
+
+
+def narrow(dimensions: int) -> GaussianData:
+    std = torch.linspace(0.3, 0.9, dimensions, dtype=torch.float64)
+    return GaussianData(Gaussian(VpCosine()), torch.linspace(-0.5, 0.5, dimensions, dtype=torch.float64), std)
+
+
+def test_the_law_of_a_chain_becomes_the_data_s_own() -> None:
+    oracle = narrow(2)
+    gaps = [float(oracle.law().kl(chain_law(oracle, steps, v=1.0))) for steps in (20, 40, 80, 160)]
+    assert all(0 < b < a for a, b in itertools.pairwise(gaps)), gaps
 
 
 @pytest.mark.parametrize("dimensions", DIMENSIONS)
@@ -128,16 +138,14 @@ def test_a_reversible_process_does_the_same_work_on_every_path(dimensions: int) 
     assert (bound.details["effective"] - 3).abs().max() < 1e-9
 
 
-def test_a_mutant_that_forgets_the_prior_term_is_rejected() -> None:
-    oracle = a_mixture(2, VpLinear(0.1, 2.0))
+def test_a_mutant_that_forgets_a_tenth_of_the_prior_term_is_rejected() -> None:
+    oracle = narrow(2)
     x0 = draw(oracle, 1).expand(4000, 2)
-    likelihood = Importance(steps=10, particles=1, v=1.0)
-    work = likelihood.works(oracle, x0, rng=Rng(2))[0]
+    work = Importance(steps=10, particles=1, v=1.0).works(oracle, x0, rng=Rng(2))[0]
     end = oracle.process.marginal(x0, 1.0)
-    sampled = end.sample(Rng(2).fork("particle", 0).fork("end"))
-    mutant = work + end.log_prob(sampled) * 0.1
-    weights = (-mutant - oracle.law().log_prob(x0[:1])).exp()
-    assert abs(weights.mean() - 1) > 4 * weights.std() / len(weights) ** 0.5
+    mutant = work + end.log_prob(end.sample(Rng(2).fork("particle", 0).fork("end"))) * 0.1
+    weights = (-mutant - chain_law(oracle, 10, v=1.0).log_prob(x0[:1])).exp()
+    assert abs(weights.mean() - 1) > 8 * weights.std() / len(weights) ** 0.5
 
 
 @pytest.mark.parametrize("dimensions", DIMENSIONS)

@@ -64,5 +64,5 @@ def test_the_page_on_work_shows_three_widths_and_one_free_energy() -> None:
 
     figure = jarzynski(paths=200)
     left, right = figure.axes
-    assert len(right.get_lines()) == 7
+    assert len(right.get_lines()) == 9
     assert "W" in left.get_xlabel()
