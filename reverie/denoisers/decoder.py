@@ -16,7 +16,7 @@ from torch import Tensor
 from reverie.core.discretized import DiscretizedNormal
 from reverie.core.distributions import Distribution, Normal
 from reverie.core.tensors import Scalar, expand
-from reverie.processes import Gaussian, Process
+from reverie.processes import Process, Schedule
 
 
 class Decoder(ABC):
@@ -68,7 +68,7 @@ def decoder_std(posterior: Distribution, process: Process, t: Scalar, std: float
     """The std of x_0 around x̂_0: the one given, else the denoiser's (a thousandth of σ_t/α_t or more), else σ_t/α_t."""
     if std is not None:
         return torch.full_like(posterior.mean, std)
-    schedule = gaussian_process(process).schedule
+    schedule = schedule_of(process)
     flat = torch.zeros_like(posterior.mean) + expand(schedule.sigma(t) / schedule.alpha(t), posterior.mean)
     if not isinstance(posterior.std, Tensor) and posterior.std == 0:
         return flat
@@ -78,11 +78,14 @@ def decoder_std(posterior: Distribution, process: Process, t: Scalar, std: float
     return torch.maximum(stated.expand_as(flat), 1e-3 * flat)
 
 
-def gaussian_process(process: Process) -> Gaussian:
-    """The process where a Gaussian one is needed; says so where it is another."""
-    if not isinstance(process, Gaussian):
-        raise ValueError(f"this decoder needs a Gaussian process, not {type(process).__name__}; use 'posterior'")
-    return process
+def schedule_of(process: Process) -> Schedule:
+    """The schedule of a process that adds Gaussian noise by one; says so where it has none."""
+    schedule = getattr(process, "schedule", None)
+    if not isinstance(schedule, Schedule):
+        raise ValueError(
+            f"this decoder needs a process with a noise schedule, not {type(process).__name__}; use 'posterior'"
+        )
+    return schedule
 
 
 def _check(std: float | None) -> None:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from reverie.core.rng import Rng
 from reverie.core.tensors import expand, mean_features
-from reverie.denoisers import Denoiser, gaussian
+from reverie.denoisers import Denoiser
+from reverie.denoisers.decoder import schedule_of
 from reverie.losses.base import TimedLoss
 from reverie.losses.times import Continuous, Times
 from reverie.losses.weights import Simple, Weight
@@ -30,9 +31,9 @@ class Regression(TimedLoss):
     antithetic: bool = False
 
     def at(self, denoiser: Denoiser, x0: Tensor, t: Tensor, *, rng: Rng) -> Tensor:
-        schedule = gaussian(denoiser).schedule
-        eps = self._noise(x0, rng)
-        xt = expand(schedule.alpha(t), x0) * x0 + expand(schedule.sigma(t), x0) * eps
+        schedule = schedule_of(denoiser.process)
+        noised = denoiser.process.marginal(x0, t)
+        xt = noised.mean + noised.std * self._noise(x0, rng)
         error = mean_features((x0 - denoiser(xt, t).mean) ** 2)
         return expand(self.weight(schedule.log_snr(t)), error) * error
 

@@ -2,6 +2,7 @@
 
 from reverie.processes.base import Process
 from reverie.processes.binomial import Binomial
+from reverie.processes.blur import Blur
 from reverie.processes.categorical import Absorbing, DiscretizedGaussian, Stochastic, Uniform
 from reverie.processes.chain import Chain, CosineErasure, Erasure, Steady
 from reverie.processes.gaussian import Gaussian
@@ -12,6 +13,7 @@ from reverie.processes.tables import ConstantBeta, Cosine, LinearBeta
 __all__ = [
     "Absorbing",
     "Binomial",
+    "Blur",
     "Chain",
     "ConstantBeta",
     "Cosine",
