@@ -80,7 +80,7 @@ def save(
         raise UserError(f"labels must be one of {len(spec.classes)} classes for each of {len(native)} samples")
     made = WRITERS[format](Batch(native, numbers, spec, first))
     if by_name:
-        if len(made) > 1 and len({Path(name).suffix for name in made}) == 1:
+        if len(made) > 1 and not any(Path(name).name.startswith("samples") for name in made):
             raise UserError(f"{len(made)} samples do not fit in one file '{target}'; name a folder")
         named = {target.with_name(_beside(name, target)): content for name, content in made.items()}
     else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,14 +76,14 @@ def decode_text(raw: bytes, where: str) -> str:
 
 
 def delimiter_of(text: str) -> str:
-    """The delimiter that splits the first lines into the same number of cells, the most if several do; else a blank."""
+    """The delimiter that splits most of the first lines into the same number of cells, the most of them; else a blank."""
     lines = [line for line in text[:65536].splitlines()[:20] if line.strip()]
     lines = lines[:-1] if len(lines) > 1 and len(text) > 65536 else lines
-    best, most = " ", 1
+    best, score = " ", (0.5, 1)
     for delimiter in DELIMITERS:
-        counts = {len(row) for row in csv.reader(lines, delimiter=delimiter)}
-        if len(counts) == 1 and (cells := counts.pop()) > most:
-            best, most = delimiter, cells
+        cells, rows = Counter(len(row) for row in csv.reader(lines, delimiter=delimiter)).most_common(1)[0]
+        if cells > 1 and (rows / len(lines), cells) > score:
+            best, score = delimiter, (rows / len(lines), cells)
     return best
 
 

@@ -1,0 +1,264 @@
+"""Units there and back, what is refused when saving, what a person is shown, and other data for a model."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_data import npz, png, write
+
+from reverie.core.errors import UserError
+from reverie.data import Scale, Spec, is_picture, load_like, open_data, save, to_picture
+from reverie.data.encode import encode_picture
+from reverie.data.measure import measure
+from reverie.data.saving import folder_name, npy_bytes
+
+
+@pytest.mark.parametrize(("dtype", "top"), [("uint8", 255), ("uint16", 65535), ("uint16", 4095), ("uint8", 16)])
+def test_every_level_survives_the_round_trip(dtype, top):
+    scale = Scale.bounded(0, top, dtype, bins=top + 1)
+    levels = torch.arange(top + 1).to(getattr(torch, dtype))[:, None]
+    assert torch.equal(scale.decode(scale.encode(levels)), levels)
+    assert float(scale.encode(levels).min()) == -1
+    assert float(scale.encode(levels).max()) == 1
+
+
+@given(low=st.floats(-1e6, 1e6), width=st.floats(1e-3, 1e6), value=st.floats(0, 1))
+@settings(max_examples=50, deadline=None)
+def test_a_float_comes_back_within_rounding(low, width, value):
+    scale = Scale.bounded(low, low + width, "float64")
+    native = torch.tensor([[low + value * width]], dtype=torch.float64)
+    assert abs(float(scale.decode(scale.encode(native)) - native)) <= 1e-7 * width + 1e-9 * abs(low)
+
+
+def test_unbounded_values_are_never_clipped():
+    scale = Scale((5.0,), (2.0,), dtype="float32")
+    far = torch.tensor([[-50.0, 60.0]])
+    assert scale.decode(far).tolist() == [[-95.0, 125.0]]
+
+
+def test_bounded_values_are_clipped_and_snapped():
+    scale = Scale.bounded(0, 1, "float32", bins=256)
+    assert scale.decode(torch.tensor([[-3.0, 3.0, 0.001]])).tolist()[0][:2] == [0.0, 1.0]
+    assert float(scale.decode(torch.tensor([[0.001]])) * 255) == pytest.approx(128, abs=1e-4)
+
+
+def test_a_value_that_is_not_finite_is_never_saved():
+    with pytest.raises(UserError, match="finite"):
+        Scale().decode(torch.tensor([[float("nan")]]))
+
+
+def test_moments_are_exact_far_from_zero():
+    values = np.random.default_rng(0).normal(1e6, 1e-2, (500, 3, 4))
+    stats = measure([values[:200], values[200:]], where="x")
+    assert np.allclose(stats.std, values.std((0, 2)), rtol=1e-6)
+    assert np.allclose(stats.mean, values.mean((0, 2)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_missing_and_infinite_values_are_named_by_example(bad, tmp_path):
+    values = np.zeros((9, 4), np.float32)
+    values[3, 1] = bad
+    with pytest.raises(UserError, match="example 3"):
+        open_data(write(tmp_path / "x.npy", npy_bytes(values + np.arange(4))))
+
+
+def test_constant_data_have_nothing_to_learn(tmp_path):
+    with pytest.raises(UserError, match="nothing to learn"):
+        open_data(write(tmp_path / "x.npy", npy_bytes(np.full((9, 8, 8), 7, np.uint8))))
+
+
+def test_what_is_recognised_is_said(tmp_path):
+    rng = np.random.default_rng(0)
+    bytes_as_floats = rng.integers(0, 256, (9, 8, 8)).astype(np.float32)
+    bytes_as_floats.flat[:2] = 0, 255
+    data = open_data(write(tmp_path / "a.npy", npy_bytes(bytes_as_floats)))
+    assert data.spec.scale.bins == 256
+    assert any("0–255" in note for note in data.report.notes)
+    constant = rng.normal(size=(9, 3, 8, 8)).astype(np.float32)
+    constant[:, 1] = 4
+    data = open_data(write(tmp_path / "b.npy", npy_bytes(constant)))
+    assert any("constant: channel 1" in note for note in data.report.notes)
+    assert torch.equal(data.native(torch.arange(9))[:, 1], torch.full((9, 8, 8), 4.0))
+    tails = rng.standard_cauchy((900, 5)).astype(np.float32)
+    data = open_data(write(tmp_path / "c.npy", npy_bytes(tails)))
+    assert any("heavy tails" in note for note in data.report.notes)
+    assert data.spec.scale.low is None
+
+
+def test_signals_between_minus_3_and_7_come_back_in_their_units(tmp_path):
+    time = np.linspace(0, 9, 100)
+    values = (2 + 5 * np.sin(time + np.arange(20)[:, None])).astype(np.float32)
+    data = open_data(write(tmp_path / "x.npy", npy_bytes(values)))
+    assert data.spec.kind == "signal"
+    paths = save(data.rows(torch.arange(20)), data.spec, tmp_path / "out")
+    assert np.allclose(np.load(paths[0]), values, atol=1e-5)
+    assert np.load(paths[0]).dtype == np.float32
+
+
+def test_bounds_that_were_given_are_held_against_the_data(tmp_path):
+    path = write(tmp_path / "x.npy", npy_bytes(np.random.default_rng(0).uniform(1, 9, (9, 4)).astype(np.float32)))
+    assert (open_data(path, bounds="0,10").spec.scale.low, open_data(path, bounds=(0, 10)).spec.scale.high) == (0, 10)
+    with pytest.raises(UserError, match="reach from"):
+        open_data(path, bounds="2,3")
+    with pytest.raises(UserError, match="LOW,HIGH"):
+        open_data(path, bounds="3")
+
+
+def test_nothing_is_overwritten(tmp_path):
+    data = open_data("digits")
+    x = data.rows(torch.arange(3))
+    save(x, data.spec, tmp_path / "out")
+    before = {p: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    with pytest.raises(UserError, match="not overwritten"):
+        save(x, data.spec, tmp_path / "out", first=2)
+    assert {p: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
+    assert save(x, data.spec, tmp_path / "out", first=3)[0].name == "000003.png"
+
+
+def test_a_file_can_be_named_and_its_suffix_is_the_format(tmp_path):
+    data = open_data("digits")
+    x, labels = data.rows(torch.arange(3)), data.labels(torch.arange(3))
+    assert save(x[:1], data.spec, tmp_path / "one.png") == [tmp_path / "one.png"]
+    written = save(x, data.spec, tmp_path / "all.npy", labels=labels)
+    assert written == [tmp_path / "all.npy", tmp_path / "all_labels.npy"]
+    assert np.load(written[0]).shape == (3, 8, 8)
+    with pytest.raises(UserError, match="name a folder"):
+        save(x, data.spec, tmp_path / "three.png")
+    with pytest.raises(UserError, match="format to save in"):
+        save(x, data.spec, tmp_path / "x", format="jpeg2000")
+
+
+def test_samples_of_another_shape_are_refused(tmp_path):
+    with pytest.raises(UserError, match="shape"):
+        save(torch.zeros(2, 3, 8, 8), open_data("digits").spec, tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["../../etc", "a/b", ".hidden", "", "x" * 300, "nul\0", "..", "C:\\x"])
+def test_class_names_become_folders_that_stay_inside(name):
+    folder = folder_name(name)
+    assert folder
+    assert len(folder) <= 80
+    assert "/" not in folder
+    assert "\\" not in folder
+    assert not folder.startswith(".")
+
+
+def test_a_table_comes_back_with_its_columns_categories_and_whole_numbers(tmp_path):
+    path = write(
+        tmp_path / "x.csv",
+        "size,count,colour\n" + "".join(f"{i / 7},{i % 5},{['red', 'blue'][i % 2]}\n" for i in range(30)),
+    )
+    data = open_data(path)
+    assert data.spec.columns == ("size", "count", "colour=blue", "colour=red")
+    (out,) = save(data.rows(torch.arange(3)) + 0.01, data.spec, tmp_path / "out")
+    lines = out.read_text().splitlines()
+    assert lines[0] == "size,count,colour"
+    assert [line.split(",")[1:] for line in lines[1:]] == [["0", "red"], ["1", "blue"], ["2", "red"]]
+
+
+def test_a_missing_value_is_reported_by_column_and_refused_with_the_fix(tmp_path):
+    path = write(tmp_path / "x.csv", "a,b\n1,2\n,3\n4,NA\n5,6\n")
+    with pytest.raises(UserError, match=r"'a' \(1\), 'b' \(1\).*row 2.*dropna"):
+        open_data(path)
+
+
+def test_a_row_of_the_wrong_length_is_named(tmp_path):
+    with pytest.raises(UserError, match="row 3: 1 cells"):
+        open_data(write(tmp_path / "x.csv", "a,b\n1,2\n3\n4,5\n"))
+
+
+def test_pictures_show_the_range_of_the_data():
+    data = open_data("digits")
+    shown = to_picture(data.rows(torch.arange(5)), data.spec)
+    native = data.native(torch.arange(5))[:, 0].numpy()
+    assert shown.shape == (5, 8, 8, 3)
+    assert np.array_equal(shown[..., 0], np.rint(native / 16 * 255).astype(np.uint8))
+
+
+def test_transparent_pixels_are_shown_white(tmp_path):
+    clear = np.zeros((4, 4, 4), np.uint8)
+    clear[..., 0], clear[:2, :, 3] = 255, 255
+    for i in range(3):
+        write(tmp_path / f"{i}.png", encode_picture(clear, "png"))
+    data = open_data(tmp_path)
+    shown = to_picture(data.rows(torch.arange(1)), data.spec)[0]
+    assert shown[0, 0].tolist() == [255, 0, 0]
+    assert shown[3, 3].tolist() == [255, 255, 255]
+
+
+def test_unbounded_pictures_show_five_standard_deviations(tmp_path):
+    values = np.random.default_rng(0).normal(100, 4, (50, 8, 8)).astype(np.float32)
+    data = open_data(write(tmp_path / "x.npy", npy_bytes(values)))
+    shown = to_picture(data.rows(torch.arange(50)), data.spec)
+    assert abs(float(shown.mean()) - 127.5) < 2
+    assert float(shown.std()) == pytest.approx(255 / 5, rel=0.05)
+
+
+def test_points_and_signals_are_no_pictures():
+    for name in ("moons", "sines"):
+        data = open_data(name)
+        assert not is_picture(data.spec)
+        with pytest.raises(UserError, match="not pictures"):
+            to_picture(data.rows(torch.arange(2)), data.spec)
+
+
+def test_a_spec_from_a_file_with_an_unknown_or_wrong_entry_is_refused():
+    plain = open_data("digits").spec.to_json()
+    for change in (
+        {"colour": 1},
+        {"shape": "1x8x8"},
+        {"kind": "picture"},
+        {"scale": {"dtype": "object"}},
+        {"std": "1"},
+    ):
+        with pytest.raises(UserError):
+            Spec.from_json(plain | change)
+
+
+def test_labels_are_found_by_name_or_number():
+    spec = open_data("moons").spec
+    assert (spec.label("lower"), spec.label("1")) == (1, 1)
+    with pytest.raises(UserError, match="did you mean 'upper'"):
+        spec.label("uper")
+
+
+def test_conditions_are_vectors_and_numbers_of_an_npz(tmp_path):
+    rng = np.random.default_rng(0)
+    place = rng.normal(3, 2, (30, 2))
+    path = npz(tmp_path / "x.npz", x=rng.normal(size=(30, 4)), place=place, age=np.arange(30))
+    data = open_data(path, condition=["place", "age"])
+    assert data.spec.conditions == ("place[0]", "place[1]", "age")
+    z = data.condition(torch.arange(30)).numpy()
+    assert np.allclose(z[:, :2], (place - place.mean(0)) / place.std(0), atol=1e-5)
+
+
+def test_other_data_are_read_like_the_models_own(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        write(tmp_path / "mine" / "ab"[i % 2] / f"{i}.png", png(rng, "RGB", (12, 10)))
+    for i in range(6):
+        write(tmp_path / "other" / "b" / f"{i}.png", png(rng, "L", (30, 31)))
+        write(tmp_path / "other" / "a" / f"{i}.png", png(rng, "L", (30, 31)))
+    spec = open_data(tmp_path / "mine").spec
+    data = load_like(tmp_path / "other", spec)
+    assert data.spec.shape == spec.shape
+    assert data.spec.scale == spec.scale
+    assert data.rows(torch.arange(2)).shape == (2, 3, 12, 10)
+    with pytest.raises(UserError, match="shape"):
+        load_like("digits", spec)
+
+
+def test_other_data_in_other_units_or_of_other_classes_do_not_fit(tmp_path):
+    rng = np.random.default_rng(0)
+    bounded = rng.integers(0, 256, (20, 8, 8)).astype(np.uint8)
+    bounded.flat[:2] = 0, 255
+    spec = open_data(npz(tmp_path / "a.npz", x=bounded, y=np.arange(20) % 2)).spec
+    with pytest.raises(UserError, match="uint8 from 0 to 255"):
+        load_like(npz(tmp_path / "b.npz", x=bounded.astype(np.float32) / 255), spec)
+    with pytest.raises(UserError, match="class '2'"):
+        load_like(npz(tmp_path / "c.npz", x=bounded, y=np.arange(20) % 3), spec)
+    assert (
+        load_like(npz(tmp_path / "d.npz", x=bounded // 2, y=np.ones(20, int)), spec).labels(torch.arange(3)).tolist()
+        == [1] * 3
+    )
