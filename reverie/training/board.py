@@ -20,18 +20,28 @@ class Board:
         self.folder = folder
         self._writer: SummaryWriter | None = None
 
-    def show(self, entries: list[dict[str, Any]], picture: bytes, step: int) -> None:
-        """The scalars of the log's entries, and a picture (PNG)."""
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
+    def log(self, entries: list[dict[str, Any]]) -> None:
+        """The scalars of the log's entries."""
+        if not entries or not self._open(entries[0]["step"]):
             return
-        if self._writer is None:
-            first = min((e["step"] for e in entries), default=step)
-            self._writer = SummaryWriter(str(self.folder), purge_step=first)
+        assert self._writer is not None
         for entry in entries:
             for name in SCALARS:
                 if entry.get(name) is not None:
                     self._writer.add_scalar(name, entry[name], entry["step"])
-        self._writer.add_image("samples", pictures.pixels(picture), step, dataformats="HWC")
         self._writer.flush()
+
+    def show(self, picture: bytes, step: int) -> None:
+        """A picture (PNG) of samples."""
+        if self._open(step):
+            assert self._writer is not None
+            self._writer.add_image("samples", pictures.pixels(picture), step, dataformats="HWC")
+
+    def _open(self, step: int) -> bool:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return False
+        if self._writer is None:
+            self._writer = SummaryWriter(str(self.folder), purge_step=step)
+        return True

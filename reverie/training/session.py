@@ -5,7 +5,6 @@ What the user sees goes through a `View`; the loop itself is `reverie.training.l
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 import time
 from collections import deque
@@ -17,21 +16,20 @@ import torch
 from torch import Tensor
 
 from reverie import networks
-from reverie.core import files
 from reverie.core.errors import BAD_DATA, UserError
 from reverie.data import Dataset, Spec, open_data
 from reverie.data.check import brief
-from reverie.metrics import copy_shares
 from reverie.training import artefacts
 from reverie.training.assemble import build_denoiser, build_loss
 from reverie.training.board import Board
 from reverie.training.checkpoint import Checkpoints, Lock
+from reverie.training.closing import close
 from reverie.training.defaults import choose, explain
 from reverie.training.distributed import World
 from reverie.training.folder import RunFolder
 from reverie.training.interrupt import Interrupt
 from reverie.training.loop import Progress, held_out_loss, plan, train
-from reverie.training.model import Model, contents
+from reverie.training.model import Model
 from reverie.training.recipe import Config, training_options
 from reverie.training.run import Run
 from reverie.training.view import Silent, View
@@ -39,7 +37,6 @@ from reverie.training.view import Silent, View
 PROBE = 24  # updates that are timed before the length of a run given in minutes is fixed
 REPLAN = (0.1, 0.3, 0.6)  # shares of a timed run after which its length is corrected
 SPARE = 600.0  # seconds after which a checkpoint is due in any case
-COPIES = 1000  # samples looked at for near copies, fewer where drawing them is dear
 
 
 class Session:
@@ -153,7 +150,10 @@ class Session:
                     f"stopped at update {self.run.step}, saved; go on with: reverie train --resume {self.folder.path}"
                 )
                 return interrupt.code
-            self._finish()
+            x = self._preview()
+            self._save()
+            if x is not None:
+                close(self, x)
         return 0
 
     def _ends(self, step: int, interrupt: Interrupt) -> bool:
@@ -213,29 +213,30 @@ class Session:
         x = self.model().draw(count, seed=self.run.seed)
         mean, spread = artefacts.moments(x)
         entry: dict[str, Any] = {"step": self.run.step, "by_time": by_time, "mean": mean, "spread": spread}
-        entry["held_out"] = self.held_out if by_time or self.held_out == self.held_out else None
+        entry["held_out"] = self.held_out if self.held_out == self.held_out else None
         self._pending.append(entry)
         finite = bool(torch.isfinite(x).all())
         name = f"previews/step-{self.run.step:08d}.png"
-        picture = artefacts.sheet(x, self.spec, self._reference())
+        picture = artefacts.sheet(x, self.spec, self.reference())
         self.folder.write(name, picture)
+        self._board.show(picture, self.run.step)
         shown = ", ".join(f"{m:.2f}±{s:.2f}" for m, s in zip(mean[:4], spread[:4], strict=True))
         wanted = ", ".join(f"{m:.2f}±{s:.2f}" for m, s in zip(self.spec.mean[:4], self.spec.spread[:4], strict=True))
-        self.view.say(
-            f"update {self.run.step}: held-out loss {self.held_out:.4g}; channels {shown}, data {wanted}; {name}"
-        )
+        held = f"held-out loss {self.held_out:.4g}; " if entry["held_out"] is not None else ""
+        self.view.say(f"update {self.run.step}: {held}channels {shown}, data {wanted}; {name}")
         late = self.run.planned is not None and self.run.step >= self.run.planned / 2
         if finite and late and (parted := artefacts.drift(x, self.spec)):
             self.view.warn(parted)
-        self._board.show(self._pending, picture, self.run.step)
         return x
 
-    def _reference(self, count: int = 2000) -> Tensor:
+    def reference(self, count: int = 2000) -> Tensor:
+        """Training examples to set samples beside."""
         return self.dataset.rows(self.run.train_index[:count])
 
     def _flush(self) -> None:
         if self.world.is_main:
             self.folder.log(self._pending)
+            self._board.log(self._pending)
         self._pending = []
 
     def _save(self) -> None:
@@ -246,59 +247,6 @@ class Session:
             self.checkpoints.save(self.run.step, self.run.tensors(), {**self.run.state(), "session": own})
         self._saved_at = time.monotonic()
         self.world.barrier()
-
-    def _finish(self) -> None:
-        """The last preview and checkpoint, then the model and its pictures."""
-        x = self._preview()
-        self._save()
-        if not self.world.is_main or x is None:
-            return
-        summary: dict[str, Any] = {
-            "steps": self.run.step,
-            "examples": len(self.run.train_index),
-            "held_out_loss": self.held_out if self.held_out == self.held_out else None,
-        }
-        summary["copies"] = self._copies(x)
-        model = self.model(summary)
-        whole = contents(self.run.average.module, self.spec, self.config, summary)
-        files.write_folder(
-            self.folder.path / "model", {**whole, "README.md": artefacts.card(model, self.source)}, replace=True
-        )
-        written = ["model", "samples.png", "denoising.png", "loss.png"]
-        self.folder.write("samples.png", artefacts.sheet(x, self.spec, self._reference()))
-        self.folder.write("denoising.png", artefacts.denoising(model, seed=self.run.seed))
-        metrics = self.folder.metrics()
-        self.folder.write("loss.png", artefacts.loss_curve(metrics))
-        if (levels := artefacts.noise_levels(metrics)) is not None:
-            self.folder.write("noise_levels.png", levels)
-            written.append("noise_levels.png")
-        self._report(summary, [*written, "recipe.toml", "metrics.jsonl", "checkpoints"])
-
-    def _copies(self, x: Tensor) -> dict[str, Any] | None:
-        """Shares of near copies among samples and held-out data, where a distance means something."""
-        run = self.run
-        if not len(run.held_index) or self.spec.dimensions > 4096 or self.spec.kind in ("points", "table"):
-            return None
-        affordable = int(0.3 * run.step * run.options.batch / self.config["sampling"]["steps"])  # a tenth of training
-        more = min(COPIES, affordable) - len(x)
-        samples = x if more <= 0 else torch.cat((x, self.model().draw(more, seed=run.seed, first=len(x))))
-        train = self.dataset.rows(run.train_index[:20_000])
-        return dataclasses.asdict(copy_shares(samples, train, self.dataset.rows(run.held_index[:2000])))
-
-    def _report(self, summary: dict[str, Any], written: list[str]) -> None:
-        path, view = self.folder.path, self.view
-        rate = self.run.step * self.run.options.batch / max(self.elapsed, 1e-9)
-        held = f", held-out loss {self.held_out:.4g}" if self.held_out == self.held_out else ""
-        view.say(f"done: {self.run.step} updates in {self.elapsed / 60:.1f} min ({rate:,.0f} examples/s){held}")
-        if summary["copies"]:
-            copies = summary["copies"]
-            view.say(
-                f"near copies of training examples: {copies['samples']:.1%} of samples, "
-                f"{copies['held_out']:.1%} of held-out data"
-            )
-        view.say("written: " + "  ".join(f"{path}/{name}" for name in written))
-        label = f" --label {self.spec.classes[0]}" if self.spec.classes else ""
-        view.say(f"try next: reverie sample {path} --count 64{label}")
 
 
 def stride(step: int) -> int:
