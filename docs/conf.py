@@ -45,10 +45,15 @@ KINDS = {
     "processes": [("Processes", "Process"), ("Schedules", "Schedule")],
     "denoisers": [("Denoisers", "Denoiser"), ("Predictions", "Prediction")],
     "losses": [("Losses", "Loss"), ("Weights", "Weight"), ("Laws of times", "Times")],
-    "networks": [("Networks", "Network")],
+    "networks": [("Networks", "Network"), ("Features of the noise level", "Features")],
     "samplers": [("Samplers", "Sampler"), ("Time grids", "Grid")],
-    "likelihoods": [("Likelihoods", "Likelihood")],
-    "guidance": [("Guidance", "Denoiser"), ("Potentials", "Potential")],
+    "likelihoods": [
+        ("Likelihoods", "Likelihood"),
+        ("Decoders", "Decoder"),
+        ("Divergences", "Divergence"),
+        ("Solvers", "Solver"),
+    ],
+    "guidance": [("Guidance", "Guidance"), ("Rewards", "Reward"), ("Twists", "Twist")],
 }
 ROOMS = [
     "processes", "networks", "data", "metrics", "pictures", "denoisers", "losses", "samplers", "likelihoods",

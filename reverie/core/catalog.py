@@ -50,25 +50,45 @@ def kebab(name: str) -> str:
 
 
 @functools.cache
-def _contents(room: str) -> dict[str, tuple[Path, str]]:
-    """Public name → (source file, class name), from the room's `__init__.py`."""
-    path = ROOT.joinpath(*room.split("."), "__init__.py")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    public: list[str] = []
-    source: dict[str, Path] = {}
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
-            public = list(ast.literal_eval(node.value))
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("reverie."):
-            file = ROOT.joinpath(*node.module.split(".")[1:]).with_suffix(".py")
-            source.update({alias.asname or alias.name: file for alias in node.names})
-    return {kebab(name): (source[name], name) for name in public if name in source and name[0].isupper()}
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 @functools.cache
+def _imported(path: Path) -> dict[str, Path]:
+    """Name → file of everything that a file takes from the project, also where it is taken from a room as a whole."""
+    found: dict[str, Path] = {}
+    for node in _tree(path).body:
+        if not (isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("reverie.")):
+            continue
+        place = ROOT.joinpath(*node.module.split(".")[1:])
+        file, room = place.with_suffix(".py"), place / "__init__.py"
+        for alias in node.names:
+            if file.is_file():
+                found[alias.asname or alias.name] = file
+            elif room.is_file() and alias.name in _imported(room):
+                found[alias.asname or alias.name] = _imported(room)[alias.name]
+    return found
+
+
+@functools.cache
+def _contents(room: str) -> dict[str, tuple[Path, str]]:
+    """Public name → (source file, class name), from the room's `__init__.py`."""
+    path = ROOT.joinpath(*room.split("."), "__init__.py")
+    public: list[str] = []
+    for node in _tree(path).body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+            public = list(ast.literal_eval(node.value))
+    source = _imported(path)
+    return {kebab(name): (source[name], name) for name in public if name in source and _is_class(source[name], name)}
+
+
+def _is_class(path: Path, name: str) -> bool:
+    return any(isinstance(node, ast.ClassDef) and node.name == name for node in _tree(path).body)
+
+
 def _definition(path: Path, name: str) -> ast.ClassDef:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    return next(node for node in _tree(path).body if isinstance(node, ast.ClassDef) and node.name == name)
 
 
 def _is_entry(room: str, key: str) -> bool:
@@ -100,16 +120,9 @@ def _lineage(path: Path, name: str) -> tuple[str, ...]:
 @functools.cache
 def _bases(path: Path, name: str) -> tuple[tuple[Path | None, str], ...]:
     """A class's bases with the file each is defined in; None for those from outside the project."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    local = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    elsewhere = {
-        alias.asname or alias.name: ROOT.joinpath(*node.module.split(".")[1:]).with_suffix(".py")
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("reverie.")
-        for alias in node.names
-    }
+    local = {node.name: node for node in _tree(path).body if isinstance(node, ast.ClassDef)}
     bases = [base.id for base in local[name].bases if isinstance(base, ast.Name)]
-    return tuple((path if base in local else elsewhere.get(base), base) for base in bases)
+    return tuple((path if base in local else _imported(path).get(base), base) for base in bases)
 
 
 def summary(room: str, key: str) -> str:
