@@ -29,7 +29,12 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("model", metavar="RUN", help="a run folder or a model folder")
     parser.add_argument("--data", metavar="PATH", help="other data, such as a test set (default: the run's own)")
-    parser.add_argument("--method", default="elbo", metavar="NAME", help="elbo, vlb, ode or importance (default: elbo)")
+    parser.add_argument(
+        "--method",
+        default="elbo",
+        metavar="NAME",
+        help="elbo, vlb, ode, importance, several as a,b, or all (default: elbo)",
+    )
     parser.add_argument("--count", type=int, metavar="N", help="examples of each part (default: what the budget buys)")
     parser.add_argument("--terms", type=int, metavar="N", help="terms of a bound per example (default: by the budget)")
     parser.add_argument("--probes", type=int, metavar="N", help="probes of the divergence (default: by the budget)")
@@ -47,30 +52,48 @@ def add(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
-    from reverie.cli.bar import counting
     from reverie.training import output, scoring
     from reverie.training.model import load
 
-    if arguments.method not in scoring.METHODS:
-        from reverie.core.errors import unknown
-
-        raise unknown("method", arguments.method, scoring.METHODS)
+    methods = _methods(arguments.method)
     model = load(arguments.model, device=options.device(arguments.device))
     dataset, parts = _examples(arguments, model)
-    effort = _effort(arguments, model, dataset, parts)
-    likelihood = scoring.likelihood_for(model, arguments.method, effort, v=arguments.v)
     folder = output.fresh(arguments.out, Path(arguments.model) / "likelihood")
-    done: list[Part] = []
-    for name, index in parts.items():
-        chosen = scoring.choose(index, effort.count, arguments.seed)
-        with counting(f"scoring {name}", len(chosen)) as progress:
-            part = scoring.score(model, dataset, chosen, likelihood, name=name, seed=arguments.seed, progress=progress)
-        done.append(part)
-        print(_line(part), flush=True)
-    _tell(done, likelihood)
-    written = _write(folder, model, done, likelihood, arguments)
+    results = []
+    for method in methods:
+        effort = _effort(arguments, model, dataset, parts, method, arguments.budget / len(methods))
+        likelihood = scoring.likelihood_for(model, method, effort, v=arguments.v)
+        done = [_score(arguments, model, dataset, index, likelihood, name, effort) for name, index in parts.items()]
+        _tell(done, likelihood)
+        results.append((method, likelihood, done))
+    written = _write(folder, model, results, arguments)
     print("written: " + "  ".join(str(path) for path in written))
     return 0
+
+
+def _methods(asked: str) -> list[str]:
+    """The methods named: one, several with commas between, or all. Raises UserError for an unknown one."""
+    from reverie.core.errors import unknown
+    from reverie.training.scoring import METHODS
+
+    names = list(METHODS) if asked == "all" else asked.split(",")
+    for name in names:
+        if name not in METHODS:
+            raise unknown("method", name, (*METHODS, "all"))
+    return names
+
+
+def _score(
+    arguments: argparse.Namespace, model: Model, dataset: Any, index: Any, likelihood: Any, name: str, effort: Any
+) -> Part:
+    from reverie.cli.bar import counting
+    from reverie.training import scoring
+
+    chosen = scoring.choose(index, effort.count, arguments.seed)
+    with counting(f"scoring {name}", len(chosen)) as progress:
+        part = scoring.score(model, dataset, chosen, likelihood, name=name, seed=arguments.seed, progress=progress)
+    print(_line(part), flush=True)
+    return part
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -111,7 +134,9 @@ def _examples(arguments: argparse.Namespace, model: Model) -> tuple[Any, dict[st
     return dataset, {"held-out": held, "training": train} if len(held) else {"training": train}
 
 
-def _effort(arguments: argparse.Namespace, model: Model, dataset: Any, parts: dict[str, Any]) -> Any:
+def _effort(
+    arguments: argparse.Namespace, model: Model, dataset: Any, parts: dict[str, Any], method: str, seconds: float
+) -> Any:
     """What the budget buys, with what was asked for in its place."""
     import dataclasses
 
@@ -121,19 +146,19 @@ def _effort(arguments: argparse.Namespace, model: Model, dataset: Any, parts: di
     first = next(iter(parts.values()))[: scoring.chunk_of(model)]
     x0 = dataset.rows(first).to(next(model.parameters()).device)
     rate = scoring.speed(model, x0)
-    effort = scoring.within(model, arguments.method, arguments.budget / len(parts), available, rate)
+    effort = scoring.within(model, method, seconds / len(parts), available, rate)
     given = {name: getattr(arguments, name) for name in ("count", "terms", "probes", "particles")}
     effort = dataclasses.replace(effort, **{name: value for name, value in given.items() if value is not None})
     effort = dataclasses.replace(effort, count=min(effort.count, available))
     exact = model.spec.dimensions <= scoring.EXACT_UP_TO
-    seconds = len(parts) * effort.count * effort.evaluations(arguments.method, exact) / rate
+    seconds = len(parts) * effort.count * effort.evaluations(method, exact) / rate
     each = {
         "elbo": f"{effort.terms} terms",
         "vlb": f"{effort.terms} terms",
         "ode": "exact divergence" if exact else f"{effort.probes} probes",
         "importance": f"{effort.particles} trajectories of {scoring.PATHS} steps",
     }
-    print(f"{effort.count} examples a part, {each[arguments.method]} each; about {seconds:.0f} s", flush=True)
+    print(f"{method}: {effort.count} examples a part, {each[method]} each; about {seconds:.0f} s", flush=True)
     return effort
 
 
@@ -171,26 +196,27 @@ def _tell(parts: list[Part], likelihood: Any) -> None:
         print(f"prior: at most {float(mismatch.mean()):.4f} nats an example off the law of noised data")
 
 
-def _write(folder: Path, model: Model, parts: list[Part], likelihood: Any, arguments: argparse.Namespace) -> list[Path]:
+def _write(folder: Path, model: Model, results: list[Any], arguments: argparse.Namespace) -> list[Path]:
     from reverie.core import files
     from reverie.training import scoring
 
     summary = {
         "model": str(arguments.model),
         "data": arguments.data,
-        "method": arguments.method,
-        "likelihood": repr(likelihood),
         "seed": arguments.seed,
-        "parts": {part.name: _summary(part) for part in parts},
+        "methods": {
+            method: {"likelihood": repr(likelihood), "parts": {part.name: _summary(part) for part in parts}}
+            for method, likelihood, parts in results
+        },
     }
-    contents = {"likelihood.json": json.dumps(summary, indent=1).encode() + b"\n", **_pictures(model, parts)}
+    contents = {"likelihood.json": json.dumps(summary, indent=1).encode() + b"\n", **_pictures(model, results)}
     for name, data in contents.items():
         files.write_file(folder / name, data)
     written = [folder / name for name in contents]
     if arguments.per_example:
-        rows = [row for part in parts for row in scoring.rows_of(part)]
+        rows = [{"method": method} | row for method, _, parts in results for p in parts for row in scoring.rows_of(p)]
         text = io.StringIO()
-        table = csv.DictWriter(text, fieldnames=list(rows[0]))
+        table = csv.DictWriter(text, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
         table.writeheader()
         table.writerows(rows)
         files.write_file(arguments.per_example, text.getvalue().encode())
@@ -210,14 +236,17 @@ def _summary(part: Part) -> dict[str, Any]:
     }
 
 
-def _pictures(model: Model, parts: list[Part]) -> dict[str, bytes]:
-    """The terms by time, and the most and least likely examples of the first part."""
+def _pictures(model: Model, results: list[Any]) -> dict[str, bytes]:
+    """The terms by time, rate against distortion, and the most and least likely examples of the first part."""
     from reverie.training import artefacts, likelihood_plots
 
     drawn = {}
-    if all(part.bound.curve is not None for part in parts):
-        drawn["terms.png"] = likelihood_plots.terms({part.name: part.bound for part in parts})
-    first = parts[0]
+    for method, likelihood, parts in results:
+        if all(part.bound.curve is not None for part in parts):
+            drawn[f"terms-{method}.png"] = likelihood_plots.terms({part.name: part.bound for part in parts})
+        if method == "elbo":
+            drawn["rate-distortion.png"] = likelihood_plots.tradeoff(model, likelihood, parts[0].x0[:64])
+    first = results[0][2][0]
     order = first.bound.total.argsort()
     for name, rows in (("most-likely.png", order[:64]), ("least-likely.png", order.flip(0)[:64])):
         drawn[name] = artefacts.sheet(first.x0[rows], model.spec, first.x0)

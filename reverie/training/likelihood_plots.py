@@ -1,14 +1,17 @@
-"""Pictures of what data cost: the terms of a bound by time."""
+"""Pictures of what data cost: the terms of a bound by time, and rate against distortion."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from reverie import pictures
+from reverie.core.rng import Rng
 from reverie.core.units import bits_per_dim
-from reverie.likelihoods import Bound
+from reverie.likelihoods import Bound, Elbo, rate_distortion
+from reverie.training.model import Model
 
 
 def terms(bounds: Mapping[str, Bound], *, bands: int = 40) -> bytes:
@@ -25,3 +28,18 @@ def terms(bounds: Mapping[str, Bound], *, bands: int = 40) -> bytes:
         middle = (torch.arange(count, dtype=torch.float64) + 0.5) / count
         series[name] = (middle.tolist(), bits.tolist())
     return pictures.render(pictures.curves(series, x="t (0 = data, 1 = noise)", y="bits per dimension in the band"))
+
+
+def tradeoff(model: Model, elbo: Elbo, x0: Tensor, *, seed: int = 0) -> bytes:
+    """Distortion (root mean square error in the data's own units) against rate of progressive decoding, as a PNG file.
+
+    The model is asked without labels, as a receiver who has none.
+    """
+    device = next(model.parameters()).device
+    found = rate_distortion(elbo, model, x0.to(device), rng=Rng(seed).fork("rate"))
+    spread = sum(model.spec.scale.spread) / len(model.spec.scale.spread)
+    name = "progressive decoding"
+    series = {name: (found.rate.tolist(), (found.distortion * spread).tolist())}
+    return pictures.render(
+        pictures.curves(series, x="rate, bits per dimension", y="distortion, RMSE in the data's units")
+    )
