@@ -20,6 +20,7 @@ from torch import Tensor
 from reverie.core.errors import unknown
 from reverie.core.rng import Rng
 from reverie.data.base import Dataset
+from reverie.data.discrete import heartbeat, text
 from reverie.data.formats.arrays import attach
 from reverie.data.report import Report
 from reverie.data.stored import stored
@@ -132,6 +133,8 @@ GENERATED: dict[str, tuple[Draw, int, str, tuple[str, ...]]] = {  # function, ex
     "sines": (sines, PIECES, "L", ("slow", "medium", "fast")),
     "glyphs": (glyphs, PIECES, "HW", tuple(GLYPHS)),
     "blobs": (blobs, 500, "DHW", ()),
+    "heartbeat": (heartbeat, 5000, "V", ()),
+    "text": (text, 16_384, "L", ()),
 }
 BUILTIN = {
     "digits": "1,797 handwritten digits, 8×8 pixels of 17 grey levels, 10 classes",
@@ -142,6 +145,8 @@ BUILTIN = {
     "sines": "2,000 noisy sine waves of 64 values, 3 classes",
     "glyphs": "2,000 pictures, 16×16, of letters that are not their own mirror image, 5 classes",
     "blobs": "500 volumes, 8×10×12, of one ball each",
+    "heartbeat": "5,000 rows of 20 bits, a one at every fifth place, in 5 phases",
+    "text": "16,384 windows of 64 characters (28 different ones) of generated English-like text",
 }
 
 
@@ -160,7 +165,7 @@ def open_builtin(name: str, report: Report) -> Dataset:
         raise unknown("built-in data set", name, BUILTIN)
     make, count, layout, classes = GENERATED[name]
     values, label = make(count, Rng(0).fork(name))
-    native = values.numpy() if values.dtype == torch.uint8 else values.numpy().astype(np.float32)
+    native = values.numpy() if values.dtype in (torch.uint8, torch.bool) else values.numpy().astype(np.float32)
     format, mode = ("png", "L") if layout == "HW" else ("npz", "")
     data = stored(native, report, format=format, name=name, layout=layout, mode=mode, extra={"keys": ["x", "y"]})
     if label is not None:

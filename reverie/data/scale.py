@@ -83,7 +83,7 @@ class Scale:
         exact = torch.float64 if self.dtype in ("float64", "int32", "uint32", "int64") else torch.float32
         values = native.to(exact)
         center, spread = self._shaped(self.center, values), self._shaped(self.spread, values)
-        return ((values - center) / spread).to(torch.float32)
+        return (values - center).div_(spread).to(torch.float32)
 
     def decode(self, model: Tensor) -> Tensor:
         """Model units → native dtype: v = center + spread z, snapped and clipped only where the data are bounded.
