@@ -1,6 +1,27 @@
-"""Measures of samples against data, on plain tensors: distances between clouds, copies of training examples."""
+"""Measures of samples against data, on plain tensors: distances between laws, quality and diversity, copies."""
 
+from reverie.metrics.columns import columns
 from reverie.metrics.energy import energy_distance
+from reverie.metrics.frechet import frechet_distance
+from reverie.metrics.interval import Estimate, estimate
+from reverie.metrics.kernel import kernel_distance
+from reverie.metrics.manifold import Manifold, manifold
 from reverie.metrics.memorisation import copy_shares, nearest
+from reverie.metrics.two_sample import TwoSample, two_sample_test
+from reverie.metrics.wasserstein import sliced_wasserstein
 
-__all__ = ["copy_shares", "energy_distance", "nearest"]
+__all__ = [
+    "Estimate",
+    "Manifold",
+    "TwoSample",
+    "columns",
+    "copy_shares",
+    "energy_distance",
+    "estimate",
+    "frechet_distance",
+    "kernel_distance",
+    "manifold",
+    "nearest",
+    "sliced_wasserstein",
+    "two_sample_test",
+]
