@@ -1,9 +1,10 @@
 """Score matching without noise's help: the explicit, the implicit and the sliced objective, weighted by σ².
 
-For a density q and a model score s, up to a constant that does not depend on the model,
+For a density q and a model score s the following differ by constants that do not depend on the model:
     explicit   ½ E‖s − ∇log q‖²              implicit    E[tr ∇s + ½ ‖s‖²]
     sliced     E[vᵀ ∇s v + ½ (vᵀ s)²]        denoising   ½ E‖s(x_t) − ∇log q(x_t | x_0)‖²
-are equal, the last (`Regression` with `SigmaSquared`) for q the law of x_t = α x_0 + σ ε. Here q is always the law of x_t at times drawn from `times`.
+the last (`Regression` with `SigmaSquared`) for q the law of x_t = α x_0 + σ ε. Here q is always that law, at times
+drawn from `times`.
 References: Hyvärinen 2005 (implicit); Vincent 2011 (denoising); Song et al. 2019, arXiv:1905.07088 (sliced).
 """
 

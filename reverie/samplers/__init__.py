@@ -6,19 +6,21 @@ from reverie.samplers.base import Sampler, Step, chunk_size, prior, sample, traj
 from reverie.samplers.brownian import BrownianPath, Refinable
 from reverie.samplers.corrected import AdamsMoulton, UniPc
 from reverie.samplers.ddim import Ddim
-from reverie.samplers.grids import Grid, Karras, Leading, LogSnr, Quadratic, Trailing, Uniform
+from reverie.samplers.grids import Angle, Fitted, Grid, Karras, Leading, LogSnr, Quadratic, Trailing, Uniform
 from reverie.samplers.langevin import AnnealedLangevin, PredictorCorrector, langevin, metropolis_langevin
 from reverie.samplers.latent import encode, interpolate
 from reverie.samplers.multistep import Adams, Deis, DpmMultistep, DpmNoise
 from reverie.samplers.ode import Euler, Heun, RungeKutta
 from reverie.samplers.sde import Churn, EulerMaruyama, ReverseDiffusion, SdeDpm
 from reverie.samplers.singlestep import DpmSinglestep, DpmSolver
+from reverie.samplers.tuning import tune
 
 __all__ = [
     "Adams",
     "AdamsMoulton",
     "Adaptive",
     "Ancestral",
+    "Angle",
     "AnnealedLangevin",
     "BrownianPath",
     "Churn",
@@ -30,6 +32,7 @@ __all__ = [
     "DpmSolver",
     "Euler",
     "EulerMaruyama",
+    "Fitted",
     "Grid",
     "Heun",
     "Karras",
@@ -54,4 +57,5 @@ __all__ = [
     "prior",
     "sample",
     "trajectory",
+    "tune",
 ]

@@ -134,6 +134,59 @@ class LogSnr(NoiseGrid):
         return [high * (low / high) ** (i / (count - 1)) for i in range(count)]
 
 
+@dataclass(frozen=True)
+class Angle(Grid):
+    """θ_i = θ_max (1 − i/N)^power in the angle θ = atan(σ/α): cosine-like, for power 1 uniform along cos and sin.
+
+    Reference: Salimans & Ho 2022, arXiv:2202.00512, appendix D (the angle); Nichol & Dhariwal 2021 (cosine).
+    """
+
+    power: float = 1.5
+
+    def __post_init__(self) -> None:
+        if not self.power > 0:
+            raise ValueError(f"power must be positive, not {self.power}")
+
+    def place(self, process: Process, steps: int) -> list[float]:
+        schedule = _schedule(process)
+        last = math.atan2(float(schedule.sigma(1.0)), float(schedule.alpha(1.0)))
+        angles = [last * (1 - i / steps) ** self.power for i in range(1, steps)]
+        return [1.0, *(_time_at_angle(schedule, theta) for theta in angles), 0.0]
+
+
+@dataclass(frozen=True)
+class Fitted(Grid):
+    """Given times, as `reverie tune` chooses them for a model: N + 1 falling ones from 1 to 0.
+
+    For another number of steps the times' angles θ = atan(σ/α), as a function of i/N, are interpolated by straight
+    lines. References: Watson et al. 2021, arXiv:2106.03802; Sabour et al. 2024, arXiv:2404.14507.
+    """
+
+    points: tuple[float, ...] = (1.0, 0.0)
+
+    def __post_init__(self) -> None:
+        if self.points[0] != 1 or self.points[-1] != 0 or len(self.points) < 2:
+            raise ValueError(f"points must run from 1 to 0, not from {self.points[0]} to {self.points[-1]}")
+        if any(s >= t for t, s in itertools.pairwise(self.points)):
+            raise ValueError("points must fall strictly")
+
+    def place(self, process: Process, steps: int) -> list[float]:
+        if steps == len(self.points) - 1:
+            return list(self.points)
+        schedule = _schedule(process)
+        angles = [math.atan2(float(schedule.sigma(t)), float(schedule.alpha(t))) for t in self.points]
+        inner = []
+        for i in range(1, steps):
+            place = i / steps * (len(angles) - 1)
+            k = min(int(place), len(angles) - 2)
+            inner.append(_time_at_angle(schedule, angles[k] + (place - k) * (angles[k + 1] - angles[k])))
+        return [1.0, *inner, 0.0]
+
+
+def _time_at_angle(schedule: Schedule, theta: float) -> float:
+    return float(schedule.time_of(-2 * math.log(math.tan(theta))))
+
+
 def _schedule(process: Process) -> Schedule:
     if not isinstance(process, Gaussian):
         raise ValueError(f"a grid in noise levels needs a Gaussian process, not {type(process).__name__}")
