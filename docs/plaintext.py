@@ -3,6 +3,8 @@
 import re
 from itertools import groupby
 
+BEFORE, AFTER = " '\"([{<-/:", " '\")]}>-/:.,;!?"
+
 
 def as_rst(text: str) -> str:
     """The text with its markup characters escaped; `names` become code, indented blocks and sessions literal.
@@ -36,12 +38,12 @@ def _kind(line: str) -> bool | None:
 
 
 def _prose(line: str) -> str:
-    # code next to a letter (`name`s) needs an escaped space between them
+    # code that touches a letter or another mark (`name`s, `numbers`[i]) needs an escaped space between them
     pieces = [piece for piece in re.split(r"(`[^`]+`)", line) if piece]
     out = ""
     for piece in pieces:
         code = piece.startswith("`") and len(piece) > 2
-        joined = out and (out[-1].isalnum() if code else out.endswith("``") and piece[0].isalnum())
+        joined = out and (out[-1] not in BEFORE if code else out.endswith("``") and piece[0] not in AFTER)
         out += ("\\ " if joined else "") + (f"``{piece.strip('`').strip()}``" if code else _escape(piece))
     return out
 
