@@ -76,7 +76,7 @@ def decode_text(raw: bytes, where: str) -> str:
 
 
 def delimiter_of(text: str) -> str:
-    """The delimiter that splits most of the first lines into the same number of cells, and the most cells; or a blank."""
+    """What splits most of the first lines into the same number of cells, and into the most cells; or a blank."""
     lines = [line for line in text[:65536].splitlines()[:20] if line.strip()]
     lines = lines[:-1] if len(lines) > 1 and len(text) > 65536 else lines
     best, score = " ", (0.5, 1)
