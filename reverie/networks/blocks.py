@@ -21,25 +21,25 @@ def spread(vector: Tensor, like: Tensor) -> Tensor:
 
 
 class Residual(nn.Module):
-    """skip(x) + conv(SiLU((1 + a) norm(conv(SiLU(norm(x)))) + b)), with (a, b) read from the embedding."""
+    """x + conv(SiLU((1 + a) conv(norm(x)) + b)), with (a, b) read from the embedding.
 
-    def __init__(
-        self, axes: int, inputs: int, outputs: int, *, embedding: int, dropout: float = 0.0, number: int = 0
-    ) -> None:
+    One normalisation and one SiLU: a second pair costs a fifth of the step on a CPU and gained nothing in equal time.
+    """
+
+    def __init__(self, axes: int, width: int, *, embedding: int, dropout: float = 0.0, number: int = 0) -> None:
         super().__init__()
         self.dropout, self.number = dropout, number
-        self.first = convolution(axes, inputs, outputs)
-        self.modulation = Linear(embedding, 2 * outputs, gain=0.3)
-        self.second = convolution(axes, outputs, outputs, gain=0.3)
-        self.skip = convolution(axes, inputs, outputs, size=1) if inputs != outputs else None
+        self.first = convolution(axes, width, width)
+        self.modulation = Linear(embedding, 2 * width, gain=0.3)
+        self.second = convolution(axes, width, width, gain=0.3)
 
     def forward(self, x: Tensor, embedding: Tensor, noise: Tensor) -> Tensor:
-        h = channel_norm(self.first(F.silu(channel_norm(x))))
+        h = self.first(channel_norm(x))
         scale, shift = spread(self.modulation(embedding), h).to(h.dtype).chunk(2, 1)
-        h = F.silu(torch.addcmul(shift, h, 1 + scale))
+        h = F.silu(h * (1 + scale) + shift)
         if self.dropout and self.training:
             h = channel_dropout(h, noise, rate=self.dropout, layer=self.number)
-        return (x if self.skip is None else self.skip(x)) + self.second(h)
+        return x + self.second(h)
 
 
 class Attention(nn.Module):

@@ -53,7 +53,7 @@ class Classifier(Labeller):
         space = tuple(shape) if len(shape) > 1 else (math.prod(shape), 1)
         self.entry = convolution(self.axes, folded(space, patch), width, offset=0.5)
         widths = [width * 2**k for k in range(levels)]
-        self.blocks = nn.ModuleList(Residual(self.axes, w, w, embedding=4 * width) for w in widths)
+        self.blocks = nn.ModuleList(Residual(self.axes, w, embedding=4 * width) for w in widths)
         self.halve = nn.ModuleList(convolution(self.axes, w, 2 * w, stride=2) for w in widths[:-1])
         self.exit = Linear(widths[-1], classes, gain=0.0)
         initialise(self, 0)

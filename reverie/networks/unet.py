@@ -1,4 +1,4 @@
-"""A U-Net: down to coarse and back to fine, with a shortcut between equal sizes.
+"""A U-Net: down to coarse and back to fine, with a shortcut (a sum) between equal sizes.
 
 One class serves signals (C, L), images (C, H, W) and volumes (C, D, H, W) of any size.
 Reference: Ronneberger et al. 2015, arXiv:1505.04597; Ho et al. 2020, arXiv:2006.11239, appendix B.
@@ -53,7 +53,7 @@ class Unet(Network):
             raise ValueError(f"attention names levels {tuple(attention)}, but there are {levels}")
         self.width, self.multipliers, self.depth, self.attention = width, tuple(multipliers), depth, tuple(attention)
         self.heads, self.patch, self.dropout, self.features = heads, patch, dropout, features
-        self.axes = len(shape) - 1
+        self.axes, self._blocks = len(shape) - 1, 0
         self.embedding = Embedding(4 * width, classes=classes, conditions=conditions, features=features)
         self._build([width * m for m in multipliers], {level % levels for level in attention})
         initialise(self, 0)
@@ -64,21 +64,20 @@ class Unet(Network):
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.halve, self.widen = nn.ModuleList(), nn.ModuleList()
         for level, width in enumerate(widths):
-            self.down.append(self._stage([width] * self.depth, width, level in attentive))
+            self.down.append(self._stage(width, level in attentive))
             if level + 1 < len(widths):
                 self.halve.append(convolution(self.axes, width, widths[level + 1], stride=2))
                 self.widen.append(convolution(self.axes, widths[level + 1], width, size=1))
-                self.up.append(self._stage([2 * width] + [width] * (self.depth - 1), width, level in attentive))
+                self.up.append(self._stage(width, level in attentive))
         self.exit = convolution(self.axes, widths[0], self.outputs * channels, gain=0.0)
 
-    def _stage(self, inputs: list[int], width: int, attentive: bool) -> nn.ModuleList:
+    def _stage(self, width: int, attentive: bool) -> nn.ModuleList:
         """The blocks of one level on one side, each a residual block and perhaps an attention."""
         stage = nn.ModuleList()
-        for channels in inputs:
-            self._count = getattr(self, "_count", -1) + 1
-            stage.append(
-                Residual(self.axes, channels, width, embedding=4 * self.width, dropout=self.dropout, number=self._count)
-            )
+        for _ in range(self.depth):
+            size = 4 * self.width
+            stage.append(Residual(self.axes, width, embedding=size, dropout=self.dropout, number=self._blocks))
+            self._blocks += 1
             if attentive:
                 stage.append(Attention(width, heads=self.heads))
         return stage
@@ -97,7 +96,7 @@ class Unet(Network):
                 h = self.halve[level](h)
         for level in reversed(range(len(self.up))):
             h = double(self.widen[level](h), kept[level].shape[2:])
-            h = self._run(self.up[level], torch.cat((h, kept[level]), 1), embedding, noise)
+            h = self._run(self.up[level], h + kept[level], embedding, noise)
         h = self.exit(F.silu(channel_norm(h)))
         if self.axes == 1:
             h = h.squeeze(2)

@@ -18,7 +18,7 @@ def test_a_unet_costs_what_its_convolutions_cost():
     convolutions = [  # inputs, outputs, kernel pixels, output pixels
         (4, 4, 9, 16), (4, 4, 9, 16), (4, 4, 9, 16),  # entry, first and second of the fine block
         (4, 8, 9, 4), (8, 8, 9, 4), (8, 8, 9, 4),  # halving, the coarse block
-        (8, 4, 1, 4), (8, 4, 9, 16), (4, 4, 9, 16), (8, 4, 1, 16),  # widening, the block after the shortcut, its skip
+        (8, 4, 1, 4), (4, 4, 9, 16), (4, 4, 9, 16),  # widening, the block after the shortcut
         (4, 4, 9, 16),  # exit
     ]  # fmt: skip
     linear = [(32, embed), (embed, embed), (embed, 8), (embed, 16), (embed, 8)]
