@@ -15,9 +15,18 @@ from reverie.guidance import (
     ClassifierFree,
     ComponentClassifier,
     DirectPotential,
+    Dps,
+    Mask,
+    Matrix,
+    MomentMatching,
     NoisyPotential,
+    Observation,
+    PiGdm,
     Potential,
     Product,
+    Projection,
+    Replacement,
+    linear_posterior,
 )
 from reverie.processes import Gaussian, Schedule, VpLinear
 
@@ -63,6 +72,50 @@ def classes(schedule: Schedule) -> Mixture:
 def tilt(x: Tensor) -> Tensor:
     """log r(x) = g·x, which moves N(m, s²) to N(m + s² g, s²)."""
     return x @ TILT.to(x)
+
+
+class Rotated(Denoiser):
+    """The oracle of N(m, C) for any covariance: independent elements along the eigenvectors of C."""
+
+    def __init__(self, process: Gaussian, mean: Tensor, covariance: Tensor) -> None:
+        super().__init__()
+        values, self.vectors = torch.linalg.eigh(covariance)
+        self.process = process
+        self.inner = GaussianData(process, mean @ self.vectors, values.clamp(min=0).sqrt())
+
+    def forward(self, xt: Tensor, t: float) -> Normal:
+        return Normal(self.inner(xt @ self.vectors, t).mean @ self.vectors.T)
+
+
+ROWS = torch.tensor([[0.8, -0.3, 0.5], [0.1, 0.9, 0.4]]).double()
+SEEN = torch.tensor([[0.5, -0.2]]).double()
+SENSOR = Observation(Matrix(ROWS, (3,)), SEEN, noise=0.3)
+ISOTROPIC = torch.full((3,), 0.7, dtype=torch.float64)
+
+
+def posterior(data: GaussianData, observation: Observation) -> Rotated:
+    """The law of x_0 given a linear observation, as an oracle."""
+    one = torch.ones(1).double()
+    law = linear_posterior(Mixture(data.process, one, data.mean[None], data.std[None]), observation)
+    return Rotated(data.process, law.means[0, 0], law.factors[0] @ law.factors[0].T)
+
+
+def measured(entry: type, std: Tensor, exact: bool = True, **options: int | float) -> Callable[[Schedule], Problem]:
+    def problem(schedule: Schedule) -> Problem:
+        data = gaussian_data(schedule, std=std)
+        truth = posterior(data, SENSOR) if exact else None
+        return Problem(lambda scale: entry(data, SENSOR, scale=scale, **options), data, truth)
+
+    return problem
+
+
+def replacement(schedule: Schedule) -> Problem:
+    """Two of three independent elements, seen without noise."""
+    data, y = gaussian_data(schedule), torch.tensor([[0.9, 0.0, -1.1]]).double()
+    observation = Observation(Mask(torch.tensor([1, 0, 1]), (3,)), y)
+    seen = observation.operator.mask
+    truth = gaussian_data(schedule, torch.where(seen, y[0], MEAN), torch.where(seen, 0.0, STD))
+    return Problem(lambda scale: Replacement(data, observation, scale=scale), data, truth)
 
 
 def by_classifier(schedule: Schedule) -> Problem:
@@ -119,9 +172,14 @@ PROBLEMS: dict[str, Callable[[Schedule], Problem]] = {
     "classifier": by_classifier,
     "classifier-free": classifier_free,
     "direct-potential": tilted(DirectPotential, exact=True),
+    "dps": measured(Dps, STD, exact=False),
+    "moment-matching": measured(MomentMatching, STD),
     "noisy-potential": tilted(NoisyPotential, exact=False),
+    "pi-gdm": measured(PiGdm, ISOTROPIC, data_std=0.7),
     "potential": tilted(Potential, exact=True),
     "product": product,
+    "projection": measured(Projection, ISOTROPIC, data_std=0.7),
+    "replacement": replacement,
 }
 
 
