@@ -71,12 +71,15 @@ def cell(text: str) -> str:
     return "".join(p if p.startswith("`") else re.sub(r"([*_<])", r"\\\1", p) for p in parts).replace("|", "\\|")
 
 
+FACTORY, made = re.compile(r"field\(default_factory=(.*)\)"), r"\1()"
+
+
 def table(room: str, base: str) -> str:
     """One row for every entry: the name to type, its first line, its options with their defaults."""
     rows = ["| name | what it is | options |", "|---|---|---|"]
     for key in catalog.names(room, base):
         options = [o for o in catalog.options(room, key) if o.default]
-        described = ", ".join(f"`{o.name} = {o.default}`" for o in options) or "none"
+        described = ", ".join(f"`{o.name} = {FACTORY.sub(made, o.default)}`" for o in options) or "none"
         rows.append(f"| `{key}` | {cell(catalog.summary(room, key))} | {described.replace('|', chr(92) + '|')} |")
     return "\n".join(rows)
 
@@ -92,7 +95,25 @@ def catalogue() -> str:
             page += [f"## reverie.{room}", docstring(contents(room)).split("\n")[0]]
         for title, base in kinds:
             page += [f"### {title}", table(room, base)]
+    for room in ("metrics", "pictures"):
+        page += [f"## reverie.{room}", docstring(contents(room)).split("\n")[0], functions(room)]
     return "\n\n".join(page) + "\n"
+
+
+def functions(room: str) -> str:
+    """One row for every public function of a room that has functions rather than entries."""
+    rows = ["| function | what it gives |", "|---|---|"]
+    for path in sorted(contents(room).parent.glob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name in public(room):
+                rows.append(f"| `{node.name}` | {cell((ast.get_docstring(node) or '').split(chr(10))[0])} |")
+    return "\n".join(rows)
+
+
+def public(room: str) -> set[str]:
+    body = ast.parse(contents(room).read_text(encoding="utf-8")).body
+    lists = [n.value for n in body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"]
+    return set(ast.literal_eval(lists[0])) if lists else set()
 
 
 def docstring(path: Path) -> str:

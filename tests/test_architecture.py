@@ -223,14 +223,6 @@ def test_every_room_names_what_is_public_in_a_literal_list():
         assert not [name for name in names if name.startswith("_")], path
 
 
-def test_no_two_test_files_share_a_name():
-    """pytest imports test files by their bare names, so that helpers beside them can be imported too."""
-    names = [
-        path.name for path in Path(__file__).parent.rglob("*.py") if path.name not in ("__init__.py", "conftest.py")
-    ]
-    assert sorted({name for name in names if names.count(name) > 1}) == []
-
-
 # Too plain to have a source of their own.
 SOURCELESS = {"uniform"}
 SOURCE = re.compile(r"arXiv|[Ss]ection \d|[A-Z]\w+ (et al\. |& [A-Z]\w+ )?(19|20)\d\d")
