@@ -85,7 +85,7 @@ def draws(denoiser: Mixture, count: int, seed: int) -> Tensor:
 
 def deterministic(denoiser: Mixture, x1: Tensor, truth: Tensor, budget: int) -> Iterator[dict[str, Any]]:
     best: dict[str, Any] = {}
-    for choice in survey(denoiser, x1, truth, budget, (*SOLVERS, *MORE) if budget <= 20 else LONG):
+    for choice in survey(denoiser, x1, truth, budget, solvers=(*SOLVERS, *MORE) if budget <= 20 else LONG):
         name = repr(choice.sampler)
         if name not in best or choice.error < best[name].error:
             best[name] = choice

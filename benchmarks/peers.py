@@ -1,6 +1,6 @@
 """diffusers' schedulers on an exact denoiser: the other side of `accuracy` and `sampling`.
 
-diffusers counts timesteps 0 … 999 where reverie's times are 1/1000 … 1; a timestep τ, whole or not, is t = (τ + 1)/1000.
+diffusers counts timesteps 0 … 999; reverie's times are 1/1000 … 1; a timestep τ, whole or not, is t = (τ + 1)/1000.
 """
 
 from __future__ import annotations

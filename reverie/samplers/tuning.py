@@ -9,6 +9,7 @@ that is made small is the one at the end, measured, not a bound on it.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -28,9 +29,12 @@ from reverie.samplers.multistep import Adams, Deis, DpmMultistep, DpmNoise
 from reverie.samplers.ode import Heun, RungeKutta
 
 SOLVERS: tuple[Sampler, ...] = (
-    AdamsMoulton(1), AdamsMoulton(2), AdamsMoulton(3), Adams(2), Adams(3), UniPc(2), UniPc(2, midpoint=True), UniPc(3),
-    DpmMultistep(2), DpmMultistep(2, midpoint=True), DpmMultistep(3), DpmNoise(2), Deis(3), Heun(), RungeKutta("midpoint"),
-)  # fmt: skip
+    *(AdamsMoulton(k) for k in (1, 2, 3)),
+    *(Adams(k) for k in (2, 3)),
+    *(UniPc(2), UniPc(2, midpoint=True), UniPc(3)),
+    *(DpmMultistep(2), DpmMultistep(2, midpoint=True), DpmMultistep(3), DpmNoise(2)),
+    *(Deis(3), Heun(), RungeKutta("midpoint")),
+)
 GRIDS: tuple[Grid, ...] = (
     Uniform(),
     *(Angle(power) for power in (1.0, 1.5, 2.0, 3.0)),
@@ -86,18 +90,34 @@ def distance(a: Tensor, b: Tensor) -> float:
 
 
 def survey(
-    denoiser: Denoiser, x1: Tensor, truth: Tensor, budget: int, solvers: tuple[Sampler, ...] = SOLVERS
+    denoiser: Denoiser,
+    x1: Tensor,
+    truth: Tensor,
+    budget: int,
+    *,
+    solvers: tuple[Sampler, ...] = SOLVERS,
+    rows: slice = slice(None),
 ) -> Iterator[Choice]:
-    """Every solver on every grid within a number of evaluations."""
+    """Every solver on every grid within a number of evaluations, the distance taken over some of the rows."""
     for sampler in solvers:
         steps = steps_for(sampler, budget)
         for grid in GRIDS if steps else ():
             try:
                 times = tuple(grid.times(denoiser.process, steps))
-                error = distance(end_point(denoiser, sampler, x1, times), truth)
-            except (ValueError, FloatingPointError, ZeroDivisionError):
+            except ValueError:
                 continue
+            error = _error(denoiser, sampler, x1, times, truth, rows)
             yield Choice(sampler, times, error, f"{sampler!r} on {grid!r}")
+
+
+def _error(
+    denoiser: Denoiser, sampler: Sampler, x1: Tensor, times: tuple[float, ...], truth: Tensor, rows: slice
+) -> float:
+    """Distance to the exact end points; infinite where the trajectory is not finite."""
+    try:
+        return distance(end_point(denoiser, sampler, x1, times)[rows], truth[rows])
+    except (FloatingPointError, ZeroDivisionError, OverflowError):
+        return math.inf
 
 
 def fit_times(
@@ -142,35 +162,37 @@ def tune(
 ) -> tuple[Choice, Choice]:
     """The best fitted choice for a number of evaluations, and the best unfitted one it is to be compared with.
 
-    `x1` are starts (B, *D) from the prior; the last quarter is not fitted to: both errors are measured on it.
+    `x1` are starts (B, *D) from the prior; the last quarter is not fitted to: both errors are measured on it. The
+    unfitted choice is among the candidates, so that fitting can only help there.
     """
     schedule = gaussian(denoiser).schedule
     say = progress or (lambda line: None)
     truth = reference(denoiser, x1)
     cut = max(1, len(x1) * 3 // 4)
-    found = sorted(survey(denoiser, x1[:cut], truth[:cut], budget), key=lambda choice: choice.error)
+    seen, unseen = slice(cut), slice(cut, None) if cut < len(x1) else slice(None)
+    found = sorted(survey(denoiser, x1, truth, budget, rows=seen), key=lambda choice: choice.error)
     fitted: list[Choice] = []
-    seen: list[Sampler] = []
-    for choice in found:
-        if len(fitted) == keep:
-            break
-        if seen.count(choice.sampler) == 2:
-            continue
-        seen.append(choice.sampler)
-
-        def error(times: tuple[float, ...], sampler: Sampler = choice.sampler) -> float:
-            try:
-                return distance(end_point(denoiser, sampler, x1[:cut], times), truth[:cut])
-            except (ValueError, FloatingPointError, ZeroDivisionError):
-                return math.inf
-
+    for choice in _varied(found, keep):
+        error = functools.partial(_of_times, denoiser, choice.sampler, x1, truth, seen)
         times, value = fit_times(schedule, choice.times, error, rounds=rounds)
-        say(f"{choice.label}: {choice.error:.4g} → {value:.4g}")
+        say(f"{choice.label}: {choice.error:.4g}, fitted {value:.4g}")
         fitted.append(Choice(choice.sampler, times, value, f"{choice.sampler!r} on fitted times"))
+    candidates = [*fitted, found[0]]
+    held_out = [_error(denoiser, c.sampler, x1, c.times, truth, unseen) for c in candidates]
+    shown = [Choice(c.sampler, c.times, e, c.label) for c, e in zip(candidates, held_out, strict=True)]
+    return min(shown, key=lambda choice: choice.error), shown[-1]
 
-    def held_out(choice: Choice) -> Choice:
-        apart = distance(end_point(denoiser, choice.sampler, x1[cut:], choice.times), truth[cut:])
-        return Choice(choice.sampler, choice.times, apart, choice.label)
 
-    best = min((held_out(choice) for choice in fitted), key=lambda choice: choice.error)
-    return best, held_out(found[0])
+def _of_times(
+    denoiser: Denoiser, sampler: Sampler, x1: Tensor, truth: Tensor, rows: slice, times: tuple[float, ...]
+) -> float:
+    return _error(denoiser, sampler, x1, times, truth, rows)
+
+
+def _varied(found: list[Choice], keep: int) -> Iterator[Choice]:
+    """The best choices, at most two with one solver."""
+    used: list[Sampler] = []
+    for choice in found:
+        if len(used) < keep and used.count(choice.sampler) < 2:
+            used.append(choice.sampler)
+            yield choice
