@@ -72,7 +72,7 @@ def read_regular(path: str | Path, limit: int = FILE) -> bytes:
         if size > limit:
             raise Unreadable(f"{size / MIB:,.0f} MiB in one file; at most {limit // MIB} are read")
         try:
-            return file.read(limit + 1)[:limit]
+            return file.read(size + 1)[:limit]  # asking for more would take memory for it at once
         except OSError as error:
             raise Unreadable(f"cannot be read: {error.strerror or error}") from None
 

@@ -80,7 +80,7 @@ def delimiter_of(text: str) -> str:
     lines = [line for line in text[:65536].splitlines()[:20] if line.strip()]
     lines = lines[:-1] if len(lines) > 1 and len(text) > 65536 else lines
     best, score = " ", (0.5, 1)
-    for delimiter in DELIMITERS:
+    for delimiter in DELIMITERS if lines else "":
         cells, rows = Counter(len(row) for row in csv.reader(lines, delimiter=delimiter)).most_common(1)[0]
         if cells > 1 and (rows / len(lines), cells) > score:
             best, score = delimiter, (rows / len(lines), cells)
