@@ -6,7 +6,9 @@ from reverie.guidance.classifier_free import Auto, ClassifierFree
 from reverie.guidance.composition import Blend, Product
 from reverie.guidance.inverse import Dps, MomentMatching, Observation, PiGdm, Projection, Replacement
 from reverie.guidance.operators import Blur, Grey, Identity, Linear, Mask, Matrix, Operator, Pool
+from reverie.guidance.particles import Cloud, Outcome, Particles, effective, systematic
 from reverie.guidance.potential import DirectPotential, NoisyPotential, Potential
+from reverie.guidance.repaint import RePaint
 from reverie.guidance.rewards import Closeness, MeanColour, RegionAverage, Reward, Smoothness, TotalVariation
 from reverie.guidance.truth import LinearPosterior, linear_posterior
 
@@ -17,6 +19,7 @@ __all__ = [
     "Classifier",
     "ClassifierFree",
     "Closeness",
+    "Cloud",
     "ComponentClassifier",
     "DirectPotential",
     "Dps",
@@ -33,11 +36,14 @@ __all__ = [
     "NoisyPotential",
     "Observation",
     "Operator",
+    "Outcome",
+    "Particles",
     "PiGdm",
     "Pool",
     "Potential",
     "Product",
     "Projection",
+    "RePaint",
     "RegionAverage",
     "Replacement",
     "Reward",
@@ -45,5 +51,7 @@ __all__ = [
     "TotalVariation",
     "Twist",
     "Twisted",
+    "effective",
     "linear_posterior",
+    "systematic",
 ]
