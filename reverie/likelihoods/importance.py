@@ -65,10 +65,12 @@ class Importance(Likelihood):
             bridge = process.bridge(x0, xt, s, t)
             xs = bridge.sample(rng.fork("step", i))
             reverse = reverse_of(denoiser, xt, s, t, v=self.v)
-            work += (bridge.log_prob(xs) - reverse.log_prob(xs)).to("cpu", torch.float64)
+            spent = (bridge.log_prob(xs) - reverse.log_prob(xs)).to("cpu", torch.float64)
+            # a step that the reverse cannot take ends the path: its weight is 0 whatever follows
+            work = torch.where(work == math.inf, work, work + spent)
             xt = xs
         read = self.decoder(denoiser(xt, 1 / self.steps), process, 1 / self.steps)
-        return work - read.log_prob(x0).to("cpu", torch.float64)
+        return torch.where(work == math.inf, work, work - read.log_prob(x0).to("cpu", torch.float64))
 
 
 def free_energy(work: Tensor) -> Tensor:
