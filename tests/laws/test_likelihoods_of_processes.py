@@ -52,8 +52,8 @@ def test_the_bound_of_discrete_data_falls_to_their_entropy(process: Process) -> 
 @every_chain
 def test_the_evidence_of_all_discrete_data_sums_to_one(process: Process) -> None:
     """exp(−W) estimates the model's own probability of each state, whatever the model: together they are 1."""
-    oracle, _, _ = data(process)
     every = levels(process.bins, 2)
+    oracle = FiniteData(process, every, torch.arange(1, len(every) + 1, dtype=torch.float64))
     x0 = every.repeat_interleave(1500, 0)
     weights = (-Importance(steps=5, particles=1).works(oracle, x0, rng=Rng(1))[0]).exp().unflatten(0, (len(every), -1))
     error = float((weights.var(1) / 1500).sum().sqrt())
