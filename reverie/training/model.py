@@ -29,6 +29,7 @@ from reverie.training.checkpoint import Checkpoints, Loaded
 from reverie.training.recipe import Config, merge, validated
 
 FORMAT = 1
+LARGEST = 65_536  # of a whole number among a network's options in a file
 
 
 class Model(Denoiser):
@@ -190,13 +191,22 @@ def _model(described: dict[str, Any], tensors: dict[str, Tensor], folder: Path) 
     try:
         spec = Spec.from_json(described["spec"])
         config = validated(described["config"])
+        _refuse_giants(config["network"])
         denoiser = build_denoiser(config, spec)
     except KeyError as error:
         raise UserError(f"{folder}/config.json lacks {error}", code=BAD_DATA) from error
-    except UserError as error:
-        raise UserError(f"{folder}/config.json: {error}", code=BAD_DATA) from error
+    except (UserError, TypeError, ValueError, ArithmeticError, AttributeError, LookupError, RuntimeError) as error:
+        raise UserError(f"{folder}/config.json: {str(error)[:500]}", code=BAD_DATA) from error  # whatever is in it
     modelfile.strict_load(denoiser, tensors, str(folder))
     return Model(denoiser, spec, config, described.get("summary", {})).eval().requires_grad_(False)
+
+
+def _refuse_giants(network: dict[str, Any]) -> None:
+    """A file must not make its reader build a network of any size. Raises ValueError."""
+    for key, value in network.items():
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int) and number > LARGEST:
+                raise ValueError(f"network.{key} must be at most {LARGEST}, not {number:.6g}")
 
 
 def sample(
