@@ -2,24 +2,29 @@
 
 from reverie.denoisers.base import Condition, Denoiser, gaussian, noise, score
 from reverie.denoisers.exact import EmpiricalData, GaussianData, Mixture
-from reverie.denoisers.network import NetworkDenoiser
-from reverie.denoisers.prediction import F, X0, Eps, Mu, Prediction, Score, V, Velocity
+from reverie.denoisers.finite import FiniteData
+from reverie.denoisers.network import Learned, NetworkDenoiser
+from reverie.denoisers.prediction import X0, Eps, F, Mu, Prediction, Score, V, Velocity
+from reverie.denoisers.token import TokenDenoiser
 
 __all__ = [
+    "X0",
     "Condition",
     "Denoiser",
     "EmpiricalData",
     "Eps",
     "F",
+    "FiniteData",
     "GaussianData",
+    "Learned",
     "Mixture",
     "Mu",
     "NetworkDenoiser",
     "Prediction",
     "Score",
+    "TokenDenoiser",
     "V",
     "Velocity",
-    "X0",
     "gaussian",
     "noise",
     "score",

@@ -9,6 +9,9 @@ Reference: Karras et al. 2022, arXiv:2206.00364, equation 7.
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Self, final
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +23,42 @@ from reverie.denoisers.prediction import Prediction, input_scale, noise_level
 from reverie.processes import Gaussian
 
 
-class NetworkDenoiser(Denoiser):
+class Learned(Denoiser, ABC):
+    """A denoiser that asks a network: it says which one it needs, and binds conditions for it."""
+
+    network: nn.Module
+    condition: Condition
+
+    @classmethod
+    @abstractmethod
+    def asks(cls, shape: tuple[int, ...], options: Mapping[str, Any]) -> tuple[tuple[int, ...], int]:
+        """(shape, outputs) of the network for data of this shape, under these options of the denoiser."""
+
+    @final
+    def given(self, condition: Condition) -> Self:
+        """The same network with labels or numbers bound. Raises ValueError for a label the network does not know."""
+        classes = getattr(self.network, "classes", 0)
+        if condition.label is not None and not classes:
+            raise ValueError("this model was trained without labels")
+        if condition.label is not None and int(condition.label.max()) > classes:
+            raise ValueError(f"label {int(condition.label.max())} is not one of 0 to {classes - 1}")
+        bound = copy.copy(self)
+        bound.condition = condition
+        return bound
+
+    @final
+    def bound(self, xt: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """The bound labels and numbers, one row for each example."""
+        return _rows(self.condition.label, xt), _rows(self.condition.numbers, xt)
+
+
+def _rows(value: Tensor | None, xt: Tensor) -> Tensor | None:
+    if value is None or value.shape[0] == xt.shape[0]:
+        return value
+    return value.expand(xt.shape[0], *value.shape[1:])
+
+
+class NetworkDenoiser(Learned):
     """The posterior N(x̂_0, std²) that a network states; std 0 unless the network has a second output for it.
 
     `learned_std`: the network's second half of channels is v in (0, 1) after a sigmoid, and the posterior's std is
@@ -47,22 +85,16 @@ class NetworkDenoiser(Denoiser):
         self.data_std, self.learned_std, self.steps = data_std, learned_std, steps
         self.condition = Condition()
 
-    def given(self, condition: Condition) -> NetworkDenoiser:
-        """The same network with labels or numbers bound. Raises ValueError for a label the network does not know."""
-        classes = getattr(self.network, "classes", 0)
-        if condition.label is not None and not classes:
-            raise ValueError("this model was trained without labels")
-        if condition.label is not None and int(condition.label.max()) > classes:
-            raise ValueError(f"label {int(condition.label.max())} is not one of 0 to {classes - 1}")
-        bound = copy.copy(self)
-        bound.condition = condition
-        return bound
+    @classmethod
+    def asks(cls, shape: tuple[int, ...], options: Mapping[str, Any]) -> tuple[tuple[int, ...], int]:
+        """The data's own shape; two outputs with a learned std."""
+        return shape, 2 if options.get("learned_std", False) else 1
 
     def forward(self, xt: Tensor, t: Scalar) -> Normal:
         schedule = self.process.schedule
         scaled = expand(input_scale(schedule, t, self.data_std), xt) * xt
         noise = batch(noise_level(schedule, t), xt).to(scaled)
-        out = self.network(scaled, noise, self._rows(self.condition.label, xt), self._rows(self.condition.numbers, xt))
+        out = self.network(scaled, noise, *self.bound(xt))
         out = out.to(xt.dtype)
         if not self.learned_std:
             return Normal(self.prediction.x0(schedule, out, xt, t))
@@ -78,9 +110,3 @@ class NetworkDenoiser(Denoiser):
         beta_tilde = expand(std**2, xt)
         log_ratio = torch.as_tensor(beta / beta_tilde, dtype=xt.dtype, device=xt.device).log()
         return (beta_tilde * torch.expm1(raw.sigmoid() * log_ratio)).sqrt() / expand(c0, xt)
-
-    @staticmethod
-    def _rows(value: Tensor | None, xt: Tensor) -> Tensor | None:
-        if value is None or value.shape[0] == xt.shape[0]:
-            return value
-        return value.expand(xt.shape[0], *value.shape[1:])

@@ -2,6 +2,7 @@
 
 from reverie.losses.base import Loss, TimedLoss
 from reverie.losses.elbo import ContinuousBound, FullBound
+from reverie.losses.entropy import CrossEntropy
 from reverie.losses.hybrid import Hybrid
 from reverie.losses.regression import Regression
 from reverie.losses.score_matching import ImplicitScore, SlicedScore
@@ -21,6 +22,7 @@ from reverie.losses.weights import (
 __all__ = [
     "Continuous",
     "ContinuousBound",
+    "CrossEntropy",
     "Discrete",
     "EdmWeight",
     "Flat",

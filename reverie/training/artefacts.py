@@ -11,7 +11,6 @@ from torch import Tensor
 from reverie import networks, pictures
 from reverie.core.tensors import expand
 from reverie.data import Spec, is_picture, to_picture
-from reverie.denoisers import gaussian
 from reverie.denoisers.prediction import input_scale
 from reverie.training.model import Model, Walk
 
@@ -48,11 +47,13 @@ Frames = list[tuple[float, Tensor]]
 def frames(
     model: Model, walk: Walk, *, label: str | int | None = None, seed: int = 0, moments: int = MOMENTS
 ) -> Frames:
-    """(t, x_t) along a walk, x_t scaled to the data's spread: x_t s/√(α²s² + σ²)."""
-    spec, schedule = model.spec, gaussian(model).schedule
+    """(t, x_t) along a walk; under a noise schedule x_t is scaled to the data's spread: x_t s/√(α²s² + σ²)."""
+    spec, schedule = model.spec, getattr(model.process, "schedule", None)
+    steps = model.moments(walk, frames=moments, label=label, seed=seed)
+    if schedule is None:
+        return [(step.t, step.x.cpu()) for step in steps]
     return [
-        (step.t, (step.x * expand(input_scale(schedule, step.t, spec.std) * spec.std, step.x)).cpu())
-        for step in model.moments(walk, frames=moments, label=label, seed=seed)
+        (step.t, (step.x * expand(input_scale(schedule, step.t, spec.std) * spec.std, step.x)).cpu()) for step in steps
     ]
 
 

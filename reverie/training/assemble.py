@@ -28,14 +28,19 @@ def part(config: Config, section: str, **given: Any) -> Any:
 def build_denoiser(config: Config, spec: Spec, network: nn.Module | None = None) -> Denoiser:
     """The process, the prediction and the network, joined; weights as the network's own initialiser leaves them."""
     process = part(config, "process", schedule=part(config, "schedule"))
+    levels = getattr(process, "bins", None)
+    if levels is not None and levels != spec.scale.bins:
+        have = f"{spec.scale.bins} levels" if spec.scale.bins else "no levels"
+        raise UserError(f"process '{config['process']['name']}' works on {levels} levels, but the data have {have}")
     prediction = part(config, "prediction")
-    learned = bool(config["denoiser"].get("learned_std", False))
     if network is None:
+        denoiser: Any = catalog.find("denoisers", config["denoiser"]["name"])
+        shape, outputs = denoiser.asks(tuple(spec.shape), config["denoiser"])
         network = part(
             config,
             "network",
-            shape=tuple(spec.shape),
-            outputs=2 if learned else 1,
+            shape=shape,
+            outputs=outputs,
             classes=len(spec.classes),
             conditions=len(spec.conditions),
         )

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from reverie import networks
 from reverie.core import catalog
 from reverie.data import Spec
 from reverie.training.recipe import DEFAULTS, SECTIONS, Config, merge, validated
+
+# What goes with a process other than the default one, unless the user says otherwise.
+STATES: Config = {
+    "denoiser": {"name": "token-denoiser"},
+    "loss": {"name": "cross-entropy"},
+    "times": {"name": "discrete"},
+    "sampler": {"name": "ancestral"},
+    "grid": {"name": "uniform"},
+    "sampling": {"steps": 100},
+}
+BESIDE: dict[str, Config] = {
+    "blur": {"sampler": {"name": "ancestral"}, "grid": {"name": "uniform"}, "sampling": {"steps": 200}},
+    **dict.fromkeys(catalog.names("processes", "Chain"), STATES),
+}
 
 
 def choose(spec: Spec, count: int, chosen: Config) -> Config:
@@ -29,7 +44,8 @@ def choose(spec: Spec, count: int, chosen: Config) -> Config:
             "ema": 0.1,
         },
     }
-    config = validated(merge(DEFAULTS, by_data, chosen))
+    process = merge(DEFAULTS, chosen)["process"]["name"]
+    config = validated(merge(DEFAULTS, by_data, BESIDE.get(process, {}), chosen))
     return _with_data_std(config, spec)
 
 
@@ -51,6 +67,12 @@ def _with_data_std(config: Config, spec: Spec) -> Config:
     return config
 
 
+def takes(config: Config, section: str) -> list[str]:
+    """The arguments of a section's entry, by name."""
+    room, _ = SECTIONS[section]
+    return list(inspect.signature(catalog.find(room, config[section]["name"])).parameters)
+
+
 def explain(spec: Spec, count: int, config: Config) -> list[tuple[str, str]]:
     """The choices as rows for the user: what, and which."""
 
@@ -58,15 +80,19 @@ def explain(spec: Spec, count: int, config: Config) -> list[tuple[str, str]]:
         options = ", ".join(f"{k} {_short(v)}" for k, v in config[section].items() if k != "name")
         return config[section]["name"] + (f" ({options})" if options else "")
 
+    def beside(section: str, part: str) -> str:
+        """A section that is an option of another one's entry, where that entry has it."""
+        return f", {part} {line(part)}" if part in takes(config, section) else ""
+
     shape = "×".join(str(n) for n in spec.shape)
     labels = f", {len(spec.classes)} classes" if spec.classes else ""
     training = config["training"]
     length = f"{training['steps']} steps" if training.get("steps") else f"{training['minutes']:g} minutes"
     return [
         ("data", f"{spec.name}: {count} training examples of {shape} ({spec.kind}{labels})"),
-        ("process", f"{config['process']['name']}, schedule {line('schedule')}"),
-        ("prediction", line("prediction")),
-        ("loss", f"{config['loss']['name']}: weight {line('weight')}, times {line('times')}"),
+        ("process", f"{line('process')}{beside('process', 'schedule')}"),
+        ("prediction", f"{line('denoiser')}{beside('denoiser', 'prediction')}"),
+        ("loss", f"{line('loss')}{beside('loss', 'weight')}{beside('loss', 'times')}"),
         ("network", line("network")),
         ("training", f"{length}, batch {training['batch']}, learning rate {training['learning_rate']:g}"),
         ("sampling", f"{line('sampler')}, {config['sampling']['steps']} steps, grid {line('grid')}"),

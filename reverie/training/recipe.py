@@ -21,7 +21,7 @@ from reverie.training.options import Training
 SECTIONS: dict[str, tuple[str, str | None]] = {
     "process": ("processes", "Process"),
     "schedule": ("processes", "Schedule"),
-    "denoiser": ("denoisers", "NetworkDenoiser"),
+    "denoiser": ("denoisers", "Learned"),
     "prediction": ("denoisers", "Prediction"),
     "network": ("networks", "Network"),
     "loss": ("losses", "Loss"),
