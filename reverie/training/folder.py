@@ -72,11 +72,18 @@ class RunFolder:
         if entries:
             files.append_line(self.path / "metrics.jsonl", "\n".join(json.dumps(e) for e in entries), sync=True)
 
-    def rewind(self, step: int) -> None:
-        """Forget what was logged after update `step`, which a resumed run will do again."""
+    def rewind(self, step: int, *, ended: bool = False) -> None:
+        """Forget what was logged after update `step`, which a resumed run will do again.
+
+        A run that had `ended` its updates, but not its last looks at itself, takes those again too.
+        """
         files.sweep(self.path)
-        if (self.path / "metrics.jsonl").exists():
-            files.truncate_lines(self.path / "metrics.jsonl", lambda entry: entry.get("step", 0) <= step)
+
+        def kept(entry: dict[str, Any]) -> bool:
+            at = entry.get("step", 0)
+            return at < step or (at == step and not (ended and "by_time" in entry))
+
+        files.truncate_lines(self.path / "metrics.jsonl", kept)
 
     def metrics(self) -> list[dict[str, Any]]:
         """What was logged so far."""

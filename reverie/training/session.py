@@ -134,7 +134,8 @@ class Session:
         """Train to the end, or until a signal; returns the exit code."""
         with Lock(self.folder.path) if self.world.is_main else nullcontext(), Interrupt() as interrupt:
             if self.world.is_main:
-                self.folder.rewind(self.run.step)  # only now: until the lock is held, the log may be another's
+                # only now: until the lock is held, the log may be another's
+                self.folder.rewind(self.run.step, ended=self.run.step == self.run.planned)
             networks.keep_memory()
             began = time.monotonic()
             spent = self.elapsed

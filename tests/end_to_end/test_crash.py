@@ -1,28 +1,23 @@
-"""A run that is killed again and again, or asked to stop, ends with the same bytes as one that was left alone.
-
-Each run is the command line in a forked child, so that it can be killed as a whole at any moment.
-"""
+"""A run that is killed again and again, or asked to stop, ends with the same bytes as one that was left alone."""
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import random
+import shutil
 import signal
-import sys
 import time
-import traceback
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
-import torch
+from child_process import DEADLINE, start, wait
 
-from reverie.cli.main import main
 from reverie.core import files
 
 STEPS = 120
-DEADLINE = 120.0  # seconds; only ever reached by a fault
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 COMPARED = ("model/config.json", "model/model.safetensors", "metrics.jsonl", "samples.png")
 OPTIONS = [
     "swiss-roll", "--steps", str(STEPS), "--quiet", "--device", "cpu", "--training.batch", "32",
@@ -30,43 +25,12 @@ OPTIONS = [
 ]  # fmt: skip
 
 
-def start(arguments: list[str], log: Path) -> int:
-    """The command line in a child; returns its process number."""
-    child = os.fork()
-    if child:
-        return child
-    code = 70
-    try:
-        sys.stdout = sys.stderr = log.open("a", buffering=1)
-        faulthandler.dump_traceback_later(20, file=sys.stderr)
-        torch.set_num_threads(1)
-        code = main(arguments)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        os._exit(code)
-
-
-def wait(child: int) -> int:
-    """Its exit code, or minus the signal that ended it."""
-    until = time.monotonic() + DEADLINE
-    while time.monotonic() < until:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.005)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    raise AssertionError("the run did not end")
-
-
-def when(ready: Callable[[], bool], child: int) -> None:
+def when(ready: Callable[[], bool], child: BaseProcess) -> None:
     """Wait for something to happen on the disk while the child lives."""
     until = time.monotonic() + DEADLINE
     while not ready():
         assert time.monotonic() < until, "the run did not get so far"
-        assert os.waitpid(child, os.WNOHANG) == (0, 0), "the run ended before it could be stopped"
+        assert child.exitcode is None, "the run ended before it could be stopped"
         time.sleep(0.001)
 
 
@@ -100,7 +64,7 @@ def killed_and_resumed(folder: Path, kills: int, seconds: float, draw: random.Ra
     for _ in range(kills):
         child = start(begin(run), log)
         time.sleep(draw.random() * seconds)
-        os.kill(child, signal.SIGKILL)
+        child.kill()
         if wait(child) == 0:  # it was faster
             break
         inside += bool(list((run / "checkpoints").glob(".tmp-*"))) if run.exists() else 0
@@ -110,7 +74,6 @@ def killed_and_resumed(folder: Path, kills: int, seconds: float, draw: random.Ra
     return inside
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_run_killed_three_times_ends_with_the_same_bytes(
     tmp_path: Path, undisturbed: tuple[dict[str, bytes], float]
 ) -> None:
@@ -120,7 +83,6 @@ def test_a_run_killed_three_times_ends_with_the_same_bytes(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_runs_killed_many_times_end_with_the_same_bytes(
     tmp_path: Path, undisturbed: tuple[dict[str, bytes], float]
 ) -> None:
@@ -133,7 +95,6 @@ def test_runs_killed_many_times_end_with_the_same_bytes(
         assert contents(folder / "run") == expected
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_run_asked_to_stop_saves_says_how_to_go_on_and_ends_with_the_same_bytes(
     tmp_path: Path, undisturbed: tuple[dict[str, bytes], float], number: int, code: int
@@ -141,7 +102,7 @@ def test_a_run_asked_to_stop_saves_says_how_to_go_on_and_ends_with_the_same_byte
     run, log = tmp_path / "run", tmp_path / "log"
     child = start(begin(run), log)
     when(lambda: bool(list((run / "checkpoints").glob("step-*"))), child)
-    os.kill(child, number)
+    os.kill(child.pid, number)
     assert wait(child) == code, log.read_text()
     assert f"reverie train --resume {run}" in log.read_text()
     assert not (run / "model").exists()
@@ -149,21 +110,33 @@ def test_a_run_asked_to_stop_saves_says_how_to_go_on_and_ends_with_the_same_byte
     assert contents(run) == undisturbed[0]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_second_trainer_is_refused_and_harms_nothing(
     tmp_path: Path, undisturbed: tuple[dict[str, bytes], float]
 ) -> None:
     run, log, other = tmp_path / "run", tmp_path / "log", tmp_path / "other"
     child = start(begin(run), log)
     when(lambda: bool(list((run / "checkpoints").glob("step-*"))), child)
-    os.kill(child, signal.SIGSTOP)
+    os.kill(child.pid, signal.SIGSTOP)
     ahead = '{"step": 100000}\n'  # as logged between two resume points
     with (run / "metrics.jsonl").open("a") as metrics:
         metrics.write(ahead)
     assert wait(start(begin(run), other)) == 2
-    assert f"process {child}" in other.read_text()
+    assert f"process {child.pid}" in other.read_text()
     assert (run / "metrics.jsonl").read_text().endswith(ahead)
     files.truncate_lines(run / "metrics.jsonl", lambda line: line["step"] < 100000)
-    os.kill(child, signal.SIGCONT)
+    os.kill(child.pid, signal.SIGCONT)
     assert wait(child) == 0, log.read_text()
+    assert contents(run) == undisturbed[0]
+
+
+def test_a_run_killed_between_its_last_update_and_its_model_looks_at_itself_once(
+    tmp_path: Path, undisturbed: tuple[dict[str, bytes], float]
+) -> None:
+    run, log = tmp_path / "run", tmp_path / "log"
+    child = start(begin(run), log)
+    when(lambda: (run / "checkpoints" / f"step-{STEPS:08d}").exists(), child)
+    child.kill()
+    assert wait(child) == -signal.SIGKILL
+    shutil.rmtree(run / "model", ignore_errors=True)
+    assert wait(start(begin(run), log)) == 0, log.read_text()
     assert contents(run) == undisturbed[0]
