@@ -1,4 +1,4 @@
-"""The main job's bars: do the digits have the labels that were asked for, and does the swiss roll lie on the swiss roll?
+"""The main job's bars: do the digits have the labels asked for, and does the swiss roll lie on the swiss roll?
 
     python -m benchmarks.main_job RUN_OF_DIGITS [RUN_OF_SWISS_ROLL]
 Labels are judged by a support-vector machine on the pixels, trained on the real digits. The energy distance (all pairs

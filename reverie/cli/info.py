@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 DESCRIPTION = "Say what a run, a checkpoint or a model is: its data, process, network, size, length and losses."
 
@@ -50,7 +50,7 @@ def _facts(path: Path) -> dict[str, Any]:
         "classes": list(spec.classes),
         "conditions": list(spec.conditions),
         "parameters": networks.parameters(model),
-        "network FLOPs": networks.flops(model.denoiser.network),
+        "network FLOPs": networks.flops(cast(networks.Network, model.denoiser.network)),
     }
     facts |= {section: table for section, table in config.items() if section not in ("seed", "training")}
     facts |= {"seed": config["seed"], "training": config["training"], **model.summary}

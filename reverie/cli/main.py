@@ -17,7 +17,10 @@ from typing import NoReturn
 
 from reverie.core.errors import INPUT_OUTPUT, UserError, unknown
 
-VERBS = ("train", "sample", "likelihood", "tune", "explain", "check", "info", "list", "completion")
+VERBS = (
+    "train", "sample", "restore", "likelihood", "evaluate", "compare", "doctor", "tune", "explain", "reproduce",
+    "check", "info", "list", "completion",
+)  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):

@@ -77,7 +77,7 @@ class Mixture(Denoiser):
 
     def forward(self, xt: Tensor, t: Scalar) -> NormalMixture:
         alpha, sigma = self.process.schedule.alpha(t), self.process.schedule.sigma(t)
-        a, s = (expand(v, xt)[:, None] if isinstance(v, Tensor) else v for v in (alpha, sigma))
+        a, s = (torch.as_tensor(expand(v, xt))[:, None] if isinstance(v, Tensor) else v for v in (alpha, sigma))
         variance = a**2 * self.stds**2 + s**2
         residual = xt[:, None] - a * self.means
         evidence = -0.5 * (residual**2 / variance + torch.log(variance)).flatten(2).sum(2)

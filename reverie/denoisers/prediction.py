@@ -53,8 +53,8 @@ class Prediction(ABC):
     @final
     def check(self, schedule: Schedule) -> None:
         """Refuse a schedule at whose end this target says nothing about x_0."""
-        a, b = self.pair(schedule, 1.0)
-        if abs(schedule.alpha(1.0) * b - schedule.sigma(1.0) * a) < 1e-12 * max(abs(a), abs(b)):
+        a, b = (float(c) for c in self.pair(schedule, 1.0))
+        if abs(float(schedule.alpha(1.0) * b - schedule.sigma(1.0) * a)) < 1e-12 * max(abs(a), abs(b)):
             name = type(self).__name__.lower()
             raise ValueError(
                 f"'{name}' says nothing about x0 at t = 1, where {type(schedule).__name__} leaves no signal; "

@@ -78,7 +78,7 @@ class LogNormal(Times):
 
     def quantile(self, u: Tensor, process: Process) -> Tensor:
         log_ratio = self.mean + self.std * torch.special.ndtri(u)
-        return _schedule(process).time_of(-2 * log_ratio).clamp(min=1e-7)
+        return torch.as_tensor(_schedule(process).time_of(-2 * log_ratio)).clamp(min=1e-7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class LogUniform(Times):
         low = torch.tensor([self.low], dtype=torch.float64).log()
         last = -schedule.log_snr(1.0) / 2
         high = torch.tensor([self.high], dtype=torch.float64).log().clamp(max=last)
-        return schedule.time_of(-2 * (low + (high - low) * u)).clamp(min=1e-7)
+        return torch.as_tensor(schedule.time_of(-2 * (low + (high - low) * u))).clamp(min=1e-7)
 
 
 @dataclass(frozen=True, kw_only=True)

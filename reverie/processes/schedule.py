@@ -72,7 +72,7 @@ class Schedule(ABC):
     def time_of(self, log_snr: Scalar) -> Scalar:
         """The time at which the schedule has this log signal-to-noise ratio, by safeguarded regula falsi."""
         if not isinstance(log_snr, Tensor):
-            return float(self.time_of(torch.tensor([float(log_snr)], dtype=torch.float64))[0])
+            return float(torch.as_tensor(self.time_of(torch.tensor([float(log_snr)], dtype=torch.float64)))[0])
         low, high = _bracket(self, log_snr)
         f_low, f_high = self.log_snr(low) - log_snr, self.log_snr(high) - log_snr
         was_above = torch.zeros_like(log_snr)
@@ -110,7 +110,7 @@ def _derivative(function: Callable[[Scalar], Scalar], t: Scalar) -> Scalar:
         # a sampler may be in inference mode, whose tensors know no gradients
         with torch.inference_mode(False), torch.enable_grad():
             time = t.detach().clone().requires_grad_()
-            return torch.autograd.grad(function(time).sum(), time)[0]
+            return torch.autograd.grad(torch.as_tensor(function(time)).sum(), time)[0]
     return _float_derivative(function, t)
 
 

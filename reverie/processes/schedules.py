@@ -185,7 +185,7 @@ class ZeroTerminal(Schedule):
     inner: Schedule
 
     def __post_init__(self) -> None:
-        if abs(self.inner.alpha(0.5) ** 2 + self.inner.sigma(0.5) ** 2 - 1) > 1e-9:
+        if abs(float(self.inner.alpha(0.5) ** 2 + self.inner.sigma(0.5) ** 2) - 1) > 1e-9:
             raise ValueError("needs a variance-preserving schedule inside")
 
     def alpha(self, t: Scalar) -> Scalar:

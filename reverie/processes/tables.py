@@ -47,9 +47,9 @@ class BetaTable(Schedule, ABC):
             table = self._log_table
             index = place.detach().floor().clamp(0, self.steps - 1).long()
             return table[index] + (place - index) * (table[index + 1] - table[index])
-        index = min(max(math.floor(place), 0), self.steps - 1)
-        low, high = self._log_list[index], self._log_list[index + 1]
-        return low + (place - index) * (high - low)
+        below = min(max(math.floor(place), 0), self.steps - 1)
+        low, high = self._log_list[below], self._log_list[below + 1]
+        return low + (place - below) * (high - low)
 
     @final
     def alpha(self, t: Scalar) -> Scalar:
