@@ -1,0 +1,184 @@
+"""The training step beside diffusers': forward, backward, AdamW and averaged weights, in images a second.
+
+    python -m benchmarks.train_step [--quick] [--compile] [--rounds 5] [--threads 2]
+Data are 1×32×32, batches of 128, master weights fp32. Each side runs in a process of its own, the sides take turns, and
+every turn states the share of the machine that other programs used meanwhile: a turn above 5 % does not count.
+The peer is measured as shipped (fp32, heads of 8 channels) and with the help that ours gets (bf16, freed memory kept,
+channels-last, one wide head). It is left out where diffusers is not installed. Ours is the larger network of the two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reverie.networks import Unet, flops, keep_memory, parameters, precision
+from reverie.training.folder import environment
+
+RESULT = Path(__file__).parent / "results" / "train_step.json"
+SHAPE, BATCH, ALLOWED = (1, 32, 32), 128, 0.05
+OURS: dict[str, dict[str, Any]] = {
+    "1.2M": {"width": 64, "multipliers": (1, 3), "patch": 2},
+    "4.7M": {"width": 96, "multipliers": (1, 2, 3), "patch": 2},
+}
+PEER = {"1.2M": (32, 64, 64), "4.7M": (64, 128, 128)}
+
+
+class Peer(nn.Module):
+    """diffusers' UNet2DModel with its default blocks, under this benchmark's signature."""
+
+    def __init__(self, channels: tuple[int, ...], *, one_head: bool) -> None:
+        from diffusers import UNet2DModel
+
+        super().__init__()
+        self.inner = UNet2DModel(
+            sample_size=32, in_channels=1, out_channels=1, layers_per_block=1, block_out_channels=channels,
+            down_block_types=("DownBlock2D", *["AttnDownBlock2D"] * (len(channels) - 1)),
+            up_block_types=(*["AttnUpBlock2D"] * (len(channels) - 1), "UpBlock2D"),
+            attention_head_dim=channels[-1] if one_head else 8,
+        )  # fmt: skip
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        return self.inner(x, 250 * (noise + 2), return_dict=False)[0]
+
+
+def sides(size: str) -> dict[str, tuple[Callable[[], nn.Module], bool]]:
+    """Name → (maker, whether it gets the help of `reverie.networks`)."""
+    found: dict[str, tuple[Callable[[], nn.Module], bool]] = {
+        "reverie": (lambda: Unet(shape=SHAPE, **OURS[size]), True)
+    }
+    if importlib.util.find_spec("diffusers"):
+        found["diffusers as shipped"] = (lambda: Peer(PEER[size], one_head=False), False)
+        found["diffusers helped"] = (lambda: Peer(PEER[size], one_head=True), True)
+    return found
+
+
+def machine() -> tuple[float, float]:
+    """Seconds of processor time: all programs' since the machine started, and this process' own."""
+    with open("/proc/stat", encoding="ascii") as file:
+        user, nice, system, _idle, _wait, irq, soft, steal = (int(n) for n in file.readline().split()[1:9])
+    own = os.times()
+    return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK"), own.user + own.system
+
+
+def turn(size: str, side: str, *, seconds: float, threads: int, compiled: bool) -> dict[str, Any]:
+    """Train for some seconds; the median step, the processor time of a step and the foreign load meanwhile."""
+    torch.set_num_threads(threads)
+    make, helped = sides(size)[side]
+    if helped:
+        keep_memory()
+    network, started = make(), time.perf_counter()
+    step = updates(network, helped=helped, compiled=compiled)
+    for _ in range(3):
+        next(step)
+    ready, before, clock = time.perf_counter() - started, machine(), time.perf_counter()
+    times: list[float] = []
+    while sum(times) < seconds:
+        began = time.perf_counter()
+        next(step)
+        times.append(time.perf_counter() - began)
+    wall, after = time.perf_counter() - clock, machine()
+    own = after[1] - before[1]
+    return {
+        "images_per_second": BATCH / statistics.median(times),
+        "images_per_core_second": BATCH * len(times) / own,
+        "foreign_load": max(0.0, after[0] - before[0] - own) / (wall * (os.cpu_count() or 1)),
+        "seconds_to_start": ready,
+        "parameters": parameters(network),
+        "flops": flops(network) if isinstance(network, Unet) else None,
+    }
+
+
+def updates(network: nn.Module, *, helped: bool, compiled: bool) -> Iterator[float]:
+    """One optimizer step at each `next`, on fixed random data; yields the loss."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=helped)
+    average = [p.detach().clone() for p in network.parameters()]
+    x, noise, target = torch.randn(BATCH, *SHAPE), torch.rand(BATCH) * 4 - 2, torch.randn(BATCH, *SHAPE)
+    if helped and not isinstance(network, Unet):
+        network.to(memory_format=torch.channels_last)
+    context = precision("auto", "cpu") if helped else nullcontext
+    forward = torch.compile(network) if compiled and helped else network
+    while True:
+        with context():
+            loss = (forward(x, noise).float() - target).square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=not helped)
+        torch._foreach_lerp_(average, [p.detach() for p in network.parameters()], 0.01)
+        yield float(loss)
+
+
+def summary(turns: list[dict[str, Any]]) -> dict[str, Any]:
+    """The median over the turns that count (all of them where none does), with the spread."""
+    calm = [t for t in turns if t["foreign_load"] <= ALLOWED]
+    rates = sorted(t["images_per_second"] for t in calm or turns)
+    median = statistics.median(rates)
+    rate = {"images_per_second": round(median, 1), "lowest": round(rates[0], 1), "highest": round(rates[-1], 1)}
+    core = statistics.median(t["images_per_core_second"] for t in calm or turns)
+    load = [round(t["foreign_load"], 3) for t in turns]
+    shape = {key: turns[0][key] for key in ("parameters", "flops")}
+    gigaflops = {} if shape["flops"] is None else {"gigaflops_per_second": round(3e-9 * shape["flops"] * median)}
+    start = round(statistics.median(t["seconds_to_start"] for t in turns), 1)
+    return {
+        **rate, **gigaflops, **shape,
+        "images_per_core_second": round(core, 1), "seconds_to_start": start,
+        "turns_that_count": len(calm), "foreign_load": load,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one short turn each, to see that it works")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each side")
+    parser.add_argument("--seconds", type=float, default=8.0, help="length of a turn")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--compile", action="store_true", help="compile the helped sides")
+    parser.add_argument("--turn", nargs=2, metavar=("SIZE", "SIDE"), help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, default=RESULT, help="the JSON that is written")
+    options = parser.parse_args()
+    seconds, rounds = (0.5, 1) if options.quick else (options.seconds, options.rounds)
+    if options.turn:
+        size, side = options.turn
+        print(json.dumps(turn(size, side, seconds=seconds, threads=options.threads, compiled=options.compile)))
+        return
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.train_step",
+        "--seconds",
+        str(seconds),
+        "--threads",
+        str(options.threads),
+    ]
+    command += ["--compile"] * options.compile + ["--quick"] * options.quick
+    results: dict[str, Any] = {"environment": environment(), "threads": options.threads, "compiled": options.compile}
+    for size in OURS:
+        turns: dict[str, list[dict[str, Any]]] = {side: [] for side in sides(size)}
+        for _ in range(rounds):
+            for side, done in turns.items():
+                said = subprocess.run([*command, "--turn", size, side], capture_output=True, text=True, check=True)
+                done.append(json.loads(said.stdout.splitlines()[-1]))
+        results[size] = {side: summary(done) for side, done in turns.items()}
+        for side, row in results[size].items():
+            print(f"{size} {side:22s} {row['images_per_second']:8.1f} images/s, {row['parameters']:,} parameters")
+    if not options.quick:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        print(f"wrote {options.out}")
+
+
+if __name__ == "__main__":
+    main()
