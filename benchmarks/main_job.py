@@ -1,9 +1,9 @@
 """The main job's bars: do the digits have the labels asked for, and does the swiss roll lie on the swiss roll?
 
     python -m benchmarks.main_job RUN_OF_DIGITS [RUN_OF_SWISS_ROLL]
-Labels are judged by a support-vector machine on the pixels, trained on the real digits. The energy distance (all pairs
-counted, so never negative) of 2,000 samples to the held-out points is set beside its floor: that between two real samples
-of the same sizes.
+Labels are judged by a support-vector machine on the pixels, trained on the real digits. The energy distance (all
+pairs counted, so never negative) of 2,000 samples to the held-out points is set beside its floor: that between two real
+samples of the same sizes.
 """
 
 from __future__ import annotations
