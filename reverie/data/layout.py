@@ -62,9 +62,10 @@ def is_smooth(rows: np.ndarray) -> bool:
 
     For columns of one common scale, E(xᵢ₊₁ − xᵢ)² = 2(1 − ρ)·var, so half means a neighbour correlation ρ > ½.
     """
-    rows = rows.reshape(len(rows), -1).astype(np.float64)
-    steps = np.square(np.diff(rows, axis=1)).mean()
-    spread = rows.var()
+    with np.errstate(all="ignore"):  # what is not finite is refused later, with its place
+        rows = rows.reshape(len(rows), -1).astype(np.float64)
+        steps = np.square(np.diff(rows, axis=1)).mean()
+        spread = rows.var()
     return bool(spread > 0 and steps < spread)
 
 

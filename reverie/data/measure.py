@@ -19,6 +19,7 @@ from reverie.data.report import Report
 from reverie.data.scale import DTYPES, Scale
 
 DEPTHS = (1, 8, 10, 12, 14, 16)  # bits per value that cameras, scanners and files use
+LARGEST = 1e30  # larger values would overflow when squared or in float32
 FEW_LEVELS = 31  # bytes that never exceed this are levels (digits are 0..16), not a dark picture
 
 
@@ -50,6 +51,9 @@ def measure(chunks: Iterable[np.ndarray], *, where: str) -> Stats:
             total, squares = np.zeros(len(flat)), np.zeros(len(flat))
             low, high = np.full(len(flat), np.inf), np.full(len(flat), -np.inf)
         low, high = np.minimum(low, flat.min(1)), np.maximum(high, flat.max(1))
+        if max(float(high.max()), -float(low.min())) > LARGEST:
+            extreme = high.max() if high.max() > LARGEST else low.min()
+            raise UserError(f"'{where}' reaches {extreme:g}; rescale it below {LARGEST:g} first", code=BAD_DATA)
         total += flat.sum(1, dtype=np.float64) - shift * flat.shape[1]
         squares += _squares(flat, shift)
         if flat.dtype.kind == "f":

@@ -91,6 +91,8 @@ def mutated(data: bytes, rng) -> bytes:
     """The file with bytes changed, cut, doubled, or a length field made absurd."""
     raw = bytearray(data)
     for _ in range(int(rng.integers(1, 6))):
+        if not raw:
+            break
         at, what = int(rng.integers(len(raw))), int(rng.integers(6))
         if what == 0:
             raw[at] = int(rng.integers(256))

@@ -63,6 +63,12 @@ def test_missing_and_infinite_values_are_named_by_example(bad, tmp_path):
         open_data(write(tmp_path / "x.npy", npy_bytes(values + np.arange(4))))
 
 
+def test_values_that_would_overflow_are_refused(tmp_path):
+    values = np.random.default_rng(0).normal(size=(9, 4)) * 1e200
+    with pytest.raises(UserError, match="rescale"):
+        open_data(write(tmp_path / "x.npy", npy_bytes(values)))
+
+
 def test_constant_data_have_nothing_to_learn(tmp_path):
     with pytest.raises(UserError, match="nothing to learn"):
         open_data(write(tmp_path / "x.npy", npy_bytes(np.full((9, 8, 8), 7, np.uint8))))

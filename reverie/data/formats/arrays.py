@@ -7,6 +7,7 @@ or by having one entry per example. Headers are held against the size of the fil
 from __future__ import annotations
 
 import struct
+import tokenize
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,6 +40,9 @@ LABELS = (
 )
 NAMES = ("class_names", "classes", "names", "label_names", "labels_names", "categories")
 HEADER = 10_000  # bytes of header that are ever parsed
+# what NumPy raises on a broken header, which it reads as a Python literal (and, if that fails, by tokens)
+BROKEN: tuple[type[Exception], ...] = (ValueError, EOFError, SyntaxError, struct.error, RecursionError, MemoryError)
+BROKEN += (TypeError, KeyError, tokenize.TokenError)
 
 
 def header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -49,10 +53,9 @@ def header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype
             raise ValueError(f"unknown version {version}")
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(file, max_header_size=HEADER)
-    except (ValueError, EOFError, SyntaxError, struct.error, RecursionError, MemoryError, TypeError, KeyError) as error:
-        raise UserError(
-            f"'{where}' is no readable .npy array: {str(error).splitlines()[0]:.120}", code=BAD_DATA
-        ) from error
+    except BROKEN as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"'{where}' is no readable .npy array: {reason:.120}", code=BAD_DATA) from error
     if dtype.hasobject:
         raise UserError(
             f"'{where}' holds pickled Python objects, which are never loaded; save it as numbers", code=BAD_DATA

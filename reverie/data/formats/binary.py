@@ -117,8 +117,10 @@ def cifar_files(path: Path) -> list[Path]:
     """The CIFAR binary batches in a folder (or the one file), by name and size; training batches first."""
     files = [path] if path.is_file() else sorted(path.glob("*.bin"))
     names = re.compile(r"(data_batch_\d+|test_batch|train|test)\.bin$")
-    whole = [p for p in files if names.match(p.name) and p.stat().st_size and _record(p)]
-    return sorted(whole, key=lambda p: (p.name.startswith("test"), p.name))
+    batches = [p for p in files if names.match(p.name) and p.stat().st_size]
+    if not any(_record(p) for p in batches):
+        return []
+    return sorted(batches, key=lambda p: (p.name.startswith("test"), p.name))
 
 
 def _record(path: Path) -> int:
@@ -131,7 +133,12 @@ def _record(path: Path) -> int:
 def open_cifar(path: Path, report: Report) -> Dataset:
     """CIFAR-10 or CIFAR-100 (its fine labels) from the binary version."""
     files = cifar_files(path)
-    record = _record(files[0])
+    record = next(filter(None, map(_record, files)))
+    for file in files:
+        if file.stat().st_size % record:
+            raise UserError(
+                f"'{file}' is damaged: {file.stat().st_size:,} bytes are no records of {record}", code=BAD_DATA
+            )
     tables = [np.frombuffer(content(p), np.uint8).reshape(-1, record) for p in files]
     table = np.concatenate(tables)
     native = np.ascontiguousarray(table[:, record - 3072 :]).reshape(-1, 3, 32, 32)

@@ -45,7 +45,7 @@ def _opened(data: bytes) -> tuple[Head, wave.Wave_read]:
     try:
         file = wave.open(io.BytesIO(data))  # noqa: SIM115 (in memory)
         head = Head(file.getnchannels(), file.getsampwidth(), file.getframerate(), file.getnframes())
-    except (wave.Error, EOFError, ValueError, ZeroDivisionError) as error:
+    except (wave.Error, EOFError, ValueError, ZeroDivisionError, RuntimeError) as error:
         raise Unreadable(f"no readable WAV file of PCM: {error or 'cut off'}") from error
     if head.width not in TYPES or not head.length or head.channels * head.width * head.length > len(data):
         raise Unreadable(f"damaged: {head.length} frames of {head.channels}×{head.width} bytes do not fit in the file")
