@@ -41,7 +41,7 @@ class Peer(nn.Module):
     """diffusers' UNet2DModel with its default blocks, under this benchmark's signature."""
 
     def __init__(self, channels: tuple[int, ...], *, one_head: bool) -> None:
-        from diffusers import UNet2DModel
+        from diffusers.models.unets.unet_2d import UNet2DModel
 
         super().__init__()
         self.inner = UNet2DModel(
@@ -108,7 +108,8 @@ def updates(network: nn.Module, *, helped: bool, compiled: bool) -> Iterator[flo
     average = [p.detach().clone() for p in network.parameters()]
     x, noise, target = torch.randn(BATCH, *SHAPE), torch.rand(BATCH) * 4 - 2, torch.randn(BATCH, *SHAPE)
     if helped and not isinstance(network, Unet):
-        network.to(memory_format=torch.channels_last)
+        for p in network.parameters():
+            p.data = p.data.contiguous(memory_format=torch.channels_last) if p.dim() == 4 else p.data
     context = precision("auto", "cpu") if helped else nullcontext
     forward = torch.compile(network) if compiled and helped else network
     while True:
@@ -139,6 +140,23 @@ def summary(turns: list[dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def compare(size: str, command: list[str], *, rounds: int) -> dict[str, Any]:
+    """All sides of one size in turn, `rounds` times; prints a line for each."""
+    turns: dict[str, list[dict[str, Any]]] = {side: [] for side in sides(size)}
+    for _ in range(rounds):
+        for side, done in turns.items():
+            said = subprocess.run([*command, "--turn", size, side], capture_output=True, text=True, check=True)
+            done.append(json.loads(said.stdout.splitlines()[-1]))
+    rows = {side: summary(done) for side, done in turns.items()}
+    for side, row in rows.items():
+        print(
+            f"{size} {side:22s} {row['images_per_second']:8.1f} images/s ({row['images_per_core_second']:.1f} per core "
+            f"second), {row['parameters']:,} parameters, {row['turns_that_count']} of {rounds} turns count",
+            flush=True,
+        )
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short turn each, to see that it works")
@@ -154,26 +172,12 @@ def main() -> None:
         size, side = options.turn
         print(json.dumps(turn(size, side, seconds=seconds, threads=options.threads, compiled=options.compile)))
         return
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.train_step",
-        "--seconds",
-        str(seconds),
-        "--threads",
-        str(options.threads),
-    ]
+    command = [sys.executable, "-m", "benchmarks.train_step"]
+    command += ["--seconds", str(seconds), "--threads", str(options.threads)]
     command += ["--compile"] * options.compile + ["--quick"] * options.quick
     results: dict[str, Any] = {"environment": environment(), "threads": options.threads, "compiled": options.compile}
     for size in OURS:
-        turns: dict[str, list[dict[str, Any]]] = {side: [] for side in sides(size)}
-        for _ in range(rounds):
-            for side, done in turns.items():
-                said = subprocess.run([*command, "--turn", size, side], capture_output=True, text=True, check=True)
-                done.append(json.loads(said.stdout.splitlines()[-1]))
-        results[size] = {side: summary(done) for side, done in turns.items()}
-        for side, row in results[size].items():
-            print(f"{size} {side:22s} {row['images_per_second']:8.1f} images/s, {row['parameters']:,} parameters")
+        results[size] = compare(size, command, rounds=rounds)
     if not options.quick:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
