@@ -28,7 +28,7 @@ class Cloud:
     """What is known of the particles of B problems, K each, rows b K … (b + 1) K − 1 of a batch.
 
     `log_weights` (B, K) since the last resampling; `log_evidence` (B,) of the resamplings so far; `twist` at the
-    current points; `sizes` the effective sample sizes (B,) after each step; `resampled` how often each problem was resampled.
+    current points; `sizes` the effective sample sizes (B,) after each step; `resampled` how often each was resampled.
     """
 
     twist: Twist

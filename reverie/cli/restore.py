@@ -1,0 +1,137 @@
+"""`reverie restore MODEL --input FILE --task TASK`: what a damaged picture may have been, several times over."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reverie.cli import options
+from reverie.core import catalog
+from reverie.core.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from reverie.guidance import Observation, Operator
+    from reverie.training.model import Model
+    from reverie.training.restoring import Restored
+
+TASKS = ("inpaint", "super-resolution", "deblur", "motion-deblur", "colourise", "denoise", "sensing")
+DESCRIPTION = """Restore FILE with a trained model: draw samples of what it may have been, given what of it is seen.
+FILE is the observation; with --degrade it is a whole example, from which the observation is made first. Written are the
+observation, the mask, the samples, their mean and their standard deviation for each pixel."""
+
+
+def add(verbs: Any) -> None:
+    parser = verbs.add_parser("restore", help="restore a damaged picture", description=DESCRIPTION, allow_abbrev=False)
+    parser.add_argument("model", metavar="MODEL", help="a run folder, a model folder, or a checkpoint")
+    parser.add_argument("--input", metavar="FILE", required=True, help="a picture, or an .npy array of one example")
+    parser.add_argument("--task", metavar="NAME", required=True, help=f"one of {', '.join(TASKS)}")
+    what = parser.add_argument_group("what was seen")
+    what.add_argument("--mask", metavar="FILE", help="inpaint: a picture, white (or not 0) where pixels are missing")
+    what.add_argument(
+        "--part", metavar="PART", default="", help="inpaint, instead of a mask: left, right, top, bottom, random or a "
+        "box top,left,height,width that is missing",
+    )  # fmt: skip
+    what.add_argument("--share", type=float, default=0.5, metavar="S", help="random, sensing: share seen (default 0.5)")
+    what.add_argument(
+        "--factor", type=int, default=2, metavar="K", help="super-resolution: side of a block (default 2)"
+    )
+    what.add_argument("--blur", type=float, default=1.0, metavar="P", help="deblur: width in pixels (default 1)")
+    what.add_argument("--degrees", type=float, default=0.0, metavar="D", help="motion-deblur: angle (default 0)")
+    what.add_argument(
+        "--noise", type=float, default=0.0, metavar="S",
+        help="standard deviation of the observation's noise in model units, where bytes span 2 (default 0)",
+    )  # fmt: skip
+    what.add_argument("--degrade", action="store_true", help="FILE is a whole example: make the observation from it")
+    how = parser.add_argument_group("how it is restored")
+    how.add_argument("--samples", type=int, default=8, metavar="N", help="how many (default 8)")
+    how.add_argument("--method", metavar="NAME", default="moment-matching", help=f"one of {', '.join(_methods())}")
+    how.add_argument("--label", metavar="NAME", help="a class by name or number (default: none)")
+    how.add_argument("--steps", type=int, metavar="N", help="steps of the sampler (default: the model's own)")
+    how.add_argument("--repeats", type=int, default=5, metavar="N", help="repaint: visits of each step (default 5)")
+    how.add_argument("--particles", type=int, default=64, metavar="K", help="particles: how many (default 64)")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="seed (default 0)")
+    parser.add_argument("--out", metavar="FOLDER", help="folder to make (default: MODEL/restored/0001, 0002, …)")
+    parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda, mps, … (default: the best there is)")
+    parser.set_defaults(run=run)
+
+
+def _methods() -> list[str]:
+    found = {*catalog.names("guidance", "Measured"), *catalog.names("guidance", "Replacement")}
+    return sorted(found | {"repaint", "particles"})
+
+
+def run(arguments: argparse.Namespace) -> int:
+    _in_range(arguments)
+    from reverie.cli.bar import counting
+    from reverie.guidance import Observation
+    from reverie.training import output
+    from reverie.training.model import load
+    from reverie.training.reading import read_example, read_mask
+    from reverie.training.restoring import around, operator_for, restore
+
+    model = load(arguments.model, device=options.device(arguments.device))
+    model.labels(1, arguments.label or "none")
+    mask = read_mask(arguments.mask, model.spec) if arguments.mask else None
+    operator = operator_for(
+        arguments.task, model.spec, mask=mask, part=arguments.part, factor=arguments.factor, blur=arguments.blur,
+        share=arguments.share, degrees=arguments.degrees, seed=arguments.seed,
+    )  # fmt: skip
+    y = _observed(arguments, operator, read_example(arguments.input, model.spec, operator, whole=arguments.degrade))
+    try:
+        observation = Observation(operator, y, arguments.noise)
+    except ValueError as error:
+        raise UserError(f"--input '{arguments.input}': {error}") from error
+    around(arguments.method, observation, model.spec)
+    folder = output.fresh(arguments.out, Path(arguments.model) / "restored")
+    with counting("restoring", arguments.samples) as progress:
+        restored = restore(
+            model, observation, count=arguments.samples, method=arguments.method, label=arguments.label or "none",
+            steps=arguments.steps, repeats=arguments.repeats, particles=arguments.particles, seed=arguments.seed,
+            progress=progress,
+        )  # fmt: skip
+    for path in _write(folder, model, observation, restored, arguments):
+        print(path)
+    if restored.effective is not None:
+        print(f"particles that count: {restored.effective:.1f} of {max(arguments.particles, arguments.samples)}")
+    return 0
+
+
+def _in_range(arguments: argparse.Namespace) -> None:
+    for name, least in (("samples", 1), ("repeats", 1), ("particles", 1), ("factor", 1)):
+        if getattr(arguments, name) < least:
+            raise UserError(f"--{name} must be at least {least}, not {getattr(arguments, name)}")
+    if arguments.steps is not None and arguments.steps < 1:
+        raise UserError(f"--steps must be at least 1, not {arguments.steps}")
+    if not 0 <= arguments.noise < float("inf"):
+        raise UserError(f"--noise must be 0 or above, not {arguments.noise}")
+    if arguments.task == "inpaint" and bool(arguments.mask) == bool(arguments.part):
+        raise UserError("--task inpaint needs either --mask FILE or --part PART")
+
+
+def _observed(arguments: argparse.Namespace, operator: Operator, given: Tensor) -> Tensor:
+    """The observation: the file itself, or made from it with --degrade."""
+    from reverie.core.rng import Rng
+
+    if not arguments.degrade:
+        return given
+    seen = operator.apply(given)
+    return seen + arguments.noise * Rng(arguments.seed).fork("observation").normal(seen)
+
+
+def _write(
+    folder: Path, model: Model, observation: Observation, restored: Restored, arguments: argparse.Namespace
+) -> list[Path]:
+    from reverie import data
+    from reverie.core import files
+    from reverie.training.restoring import contents
+
+    made = {key: value for key, value in vars(arguments).items() if key not in ("run", "verb", "traceback", "version")}
+    written = []
+    for name, content in contents(model.spec, observation, restored, made).items():
+        files.write_file(folder / name, content)
+        written.append(folder / name)
+    saved = data.save(restored.samples, model.spec, folder / "samples")
+    return [*written, *(saved if len(saved) < 4 else [folder / "samples"])]

@@ -1,0 +1,219 @@
+"""Restoring: from an observation of an example to samples of what it may have been, their mean and their spread."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie import pictures
+from reverie.core import catalog
+from reverie.core.errors import UserError, unknown
+from reverie.core.rng import Rng
+from reverie.data import Spec, is_picture, to_picture
+from reverie.denoisers import Condition, Denoiser
+from reverie.guidance import (
+    Blur,
+    Grey,
+    Guidance,
+    Identity,
+    Mask,
+    Matrix,
+    MomentMatching,
+    Observation,
+    Operator,
+    Particles,
+    Pool,
+    RePaint,
+    Twisted,
+)
+from reverie.samplers import Sampler
+from reverie.training.model import Model
+from reverie.training.smc import smc
+
+TASKS = ("inpaint", "super-resolution", "deblur", "motion-deblur", "colourise", "denoise", "sensing")
+EXTRA = ("repaint", "particles")
+QUIET = 0.02  # noise that particles give an observation said to have none
+
+
+def methods() -> list[str]:
+    """The names of the methods for inverse problems."""
+    found = {*catalog.names("guidance", "Measured"), *catalog.names("guidance", "Replacement"), *EXTRA}
+    return sorted(found)
+
+
+def operator_for(
+    task: str, spec: Spec, *, mask: Tensor | None = None, part: str = "", factor: int = 2, blur: float = 1.0,
+    share: float = 0.5, degrees: float = 0.0, seed: int = 0,
+) -> Operator:  # fmt: skip
+    """The operator of a task for this data. Raises UserError for an unknown task or one that does not fit.
+
+    `mask` (1 where seen) or `part` (a half: left, right, top, bottom; a box: top,left,height,width; random) inpaints.
+    """
+    shape = tuple(spec.shape)
+    makers: dict[str, Callable[[], Operator]] = {
+        "inpaint": lambda: _mask(shape, mask, part, share, seed),
+        "super-resolution": lambda: Pool(factor, shape),
+        "deblur": lambda: Blur.gaussian(blur, shape),
+        "motion-deblur": lambda: Blur.motion(round(blur), shape, degrees=degrees),
+        "colourise": lambda: Grey(shape),
+        "denoise": lambda: Identity(shape),
+        "sensing": lambda: Matrix.random(share, shape, seed=seed),
+    }
+    if task not in makers:
+        raise unknown("task", task, TASKS)
+    try:
+        return makers[task]()
+    except ValueError as error:
+        raise UserError(f"{task}: {error}") from error
+
+
+def _mask(shape: tuple[int, ...], mask: Tensor | None, part: str, share: float, seed: int) -> Mask:
+    if mask is not None:
+        return Mask(mask, shape)
+    if not part:
+        raise ValueError("say what is missing: a mask file, or a part (left, right, top, bottom, random, or a box)")
+    if part == "random":
+        return Mask.random(shape, share=share, seed=seed)
+    if part[0].isdigit():
+        numbers = [int(n) for n in part.split(",") if n.strip().isdigit()]
+        if len(numbers) != 4:
+            raise ValueError(f"a box is top,left,height,width, not '{part}'")
+        return Mask.box(shape, (numbers[0], numbers[1], numbers[2], numbers[3]))
+    return Mask.half(shape, part)
+
+
+def around(method: str, observation: Observation, spec: Spec) -> Callable[[Denoiser], Guidance]:
+    """The guidance that a method puts around a denoiser. Raises UserError for an unknown method."""
+    if method not in methods():
+        raise unknown("method", method, methods())
+    name = {"repaint": "replacement", "particles": "moment-matching"}.get(method, method)
+    entry = catalog.find("guidance", name)
+    own = {"data_std": spec.std} if "data_std" in [o.name for o in catalog.options("guidance", name)] else {}
+    return lambda inner: entry(inner, observation, **own)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """Samples (N, *shape) in model units, and for particles the log-evidence in nats and the effective sample size."""
+
+    samples: Tensor
+    log_evidence: float | None = None
+    effective: float | None = None
+
+    @property
+    def mean(self) -> Tensor:
+        return self.samples.mean(0)
+
+    @property
+    def std(self) -> Tensor:
+        """Per element, (*shape)."""
+        return self.samples.std(0, correction=0)
+
+
+def restore(
+    model: Model,
+    observation: Observation,
+    *,
+    count: int = 8,
+    method: str = "moment-matching",
+    label: str | int | None = "none",
+    steps: int | None = None,
+    sampler: Sampler | None = None,
+    repeats: int = 5,
+    particles: int = 64,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Restored:
+    """Samples of p(x_0 | y). A noiseless observation is met exactly by every sample.
+
+    Raises UserError for an unknown method, label, or an observation of another shape than the model's data.
+    """
+    if tuple(observation.operator.shape) != tuple(model.spec.shape):
+        raise UserError(f"the operator is for {observation.operator.shape}, the model for {tuple(model.spec.shape)}")
+    wrap = around(method, observation, model.spec)
+    own = label if model.spec.classes else None
+    if method == "particles":
+        return _by_particles(model, observation, count, own, steps, particles, seed)
+    walker: Any = sampler or model.walk(1).sampler
+    if method == "repaint":
+        walker = RePaint(walker, repeats)
+    x = model.draw(
+        count, label=own, seed=seed, steps=steps, sampler=cast(Sampler, walker), wrap=wrap, progress=progress
+    )
+    return Restored(observation.settle(x))
+
+
+def contents(spec: Spec, observation: Observation, restored: Restored, made: dict[str, Any]) -> dict[str, bytes]:
+    """The files of a restoration but for the samples' own: pictures where the data are, arrays in native units."""
+    values = restored.samples.cpu()
+    mean, std = values.mean(0, keepdim=True), values.std(0, correction=0, keepdim=True)
+    spread = torch.tensor(spec.scale.spread, dtype=torch.float64).reshape(-1, *(1,) * max(values.dim() - 2, 0))
+    centre = torch.tensor(spec.scale.center, dtype=torch.float64).reshape(spread.shape)
+    found = {
+        "observation.npy": _npy(observation.y),
+        "mean.npy": _npy(centre + spread * mean[0].double()),
+        "std.npy": _npy(spread * std[0].double()),
+    }
+    told = {"log_evidence_nats": restored.log_evidence, "effective_particles": restored.effective}
+    note = {**made, **{k: v for k, v in told.items() if v is not None}}
+    found["restore.json"] = json.dumps(note, indent=1).encode() + b"\n"
+    if isinstance(observation.operator, Mask):
+        found["mask.npy"] = _npy((~observation.operator.mask).to(torch.uint8))
+    if not is_picture(spec):
+        return found
+    shown = {"observation": seen(observation), "mean": mean, "samples": values}
+    pages = {name: to_picture(x, replace(spec, shape=tuple(x.shape[1:]))) for name, x in shown.items()}
+    pages["std"] = _brightness(std)
+    if isinstance(observation.operator, Mask):
+        pages["mask"] = _brightness((~observation.operator.mask)[None].float())
+    return found | {f"{name}.png": pictures.png(pictures.grid(page)) for name, page in pages.items()}
+
+
+def seen(observation: Observation) -> Tensor:
+    """The first observation as something to look at: itself where it has the form of an example, else A⁺ y."""
+    y = observation.y[:1].cpu()
+    alike = y.dim() == len(observation.operator.shape) + 1
+    return (
+        observation.operator.apply(y) if isinstance(observation.operator, Mask) else y if alike else _back(observation)
+    )
+
+
+def _back(observation: Observation) -> Tensor:
+    return observation.operator.inverse(observation.y[:1].cpu())
+
+
+def _brightness(x: Tensor) -> np.ndarray:
+    """(1, C, *space) from 0 to its largest value as grey, (1, H, W, 3): the middle slice of a volume."""
+    flat = x[0].mean(0)
+    flat = flat[len(flat) // 2] if flat.dim() == 3 else flat
+    grey = (255 * flat / flat.max().clamp(min=1e-12)).round().to(torch.uint8).numpy()
+    return np.repeat(grey[None, ..., None], 3, -1)
+
+
+def _npy(x: Tensor) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, x.cpu().numpy(), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _by_particles(
+    model: Model, observation: Observation, count: int, label: str | int | None, steps: int | None, size: int, seed: int
+) -> Restored:
+    """`count` draws from max(size, count) weighted particles."""
+    noisy = Observation(observation.operator, observation.y, observation.noise or QUIET)
+    condition: Condition | None = model.condition(1, label, None, 0)
+    guided = MomentMatching(model if condition is None else model.given(condition), noisy)
+    walk = Particles(max(size, count))
+    rng = Rng(seed).fork("restore")
+    times = model.walk(1, steps=steps).times
+    outcome = smc(cast(Twisted, guided), (1, *model.spec.shape), times=times, rng=rng, particles=walk)
+    drawn = outcome.draw(rng.fork("draw"))[0]
+    chosen = drawn[torch.linspace(0, len(drawn) - 1, count).round().long()]
+    return Restored(observation.settle(chosen), float(outcome.log_evidence), float(outcome.sizes[-1]))

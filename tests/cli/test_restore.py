@@ -1,0 +1,124 @@
+"""`reverie restore`: what it writes for each task, that what was seen is kept, and its one-line refusals."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reverie.cli import restore as verb
+from reverie.core.errors import UserError
+from reverie.data import open_data
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "guidance"))
+from conftest import write_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("models") / "digits", "digits")
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A digit as an array of levels 0 … 16."""
+    data = open_data("digits")
+    path = tmp_path_factory.mktemp("examples") / "digit.npy"
+    np.save(path, data.native(data.split()[1][:1])[0].numpy())
+    return path
+
+
+def restore(*words: str | Path) -> int:
+    parser = argparse.ArgumentParser()
+    verb.add(parser.add_subparsers())
+    arguments = parser.parse_args(["restore", *map(str, words), "--device", "cpu"])
+    return arguments.run(arguments)
+
+
+TASKS = {
+    "inpaint": ["--part", "left"],
+    "super-resolution": ["--factor", "2"],
+    "deblur": ["--blur", "0.8", "--noise", "0.05"],
+    "motion-deblur": ["--blur", "3", "--degrees", "45", "--noise", "0.05"],
+    "denoise": ["--noise", "0.3"],
+    "sensing": ["--share", "0.4"],
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_restoration_leaves_observation_samples_mean_and_spread(task, model, example, tmp_path):
+    out = tmp_path / "out"
+    words = [model, "--input", example, "--task", task, *TASKS[task], "--degrade", "--samples", "3", "--out", out]
+    assert restore(*words) == 0
+    names = {path.name for path in out.iterdir()}
+    wanted = {"observation.npy", "observation.png", "mean.npy", "mean.png", "std.npy", "std.png", "samples.png"}
+    assert wanted | {"restore.json", "samples"} <= names
+    assert ({"mask.png", "mask.npy"} <= names) == (task == "inpaint")
+    assert len(list((out / "samples").rglob("*.png"))) == 3
+    assert json.loads((out / "restore.json").read_text())["task"] == task
+    assert np.load(out / "std.npy").shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "method", ["replacement", "projection", "pi-gdm", "moment-matching", "dps", "repaint", "particles"]
+)
+def test_every_method_returns_the_seen_pixels_exactly(method, model, example, tmp_path):
+    out = tmp_path / "out"
+    more = ["--particles", "8", "--repeats", "2", "--method", method, "--samples", "2", "--out", out]
+    assert restore(model, "--input", example, "--task", "inpaint", "--part", "left", *more) == 0
+    truth, mean, std = np.load(example), np.load(out / "mean.npy"), np.load(out / "std.npy")
+    assert np.allclose(mean[..., 4:], truth[..., 4:], atol=1e-4)
+    assert np.allclose(std[..., 4:], 0, atol=1e-5)
+    # a few particles are soon all of one ancestor
+    assert std[..., :4].max() > 0.1 or method in ("dps", "particles")
+
+
+def test_a_mask_may_be_a_picture_and_white_is_what_is_missing(model, example, tmp_path):
+    mask = np.zeros((8, 8), np.uint8)
+    mask[2:5, 1:4] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    shown = np.load(example)[0].astype(float) * 255 / 16
+    Image.fromarray(shown.round().astype(np.uint8)).save(tmp_path / "digit.png")
+    out = tmp_path / "out"
+    words = ["--input", tmp_path / "digit.png", "--task", "inpaint", "--mask", tmp_path / "mask.png", "--out", out]
+    assert restore(model, *words, "--samples", "2") == 0
+    truth, std = np.load(example)[0], np.load(out / "std.npy")[0]
+    assert (std[mask > 0] > 1e-3).all()
+    assert np.allclose(std[mask == 0], 0, atol=1e-5)
+    assert np.allclose(np.load(out / "mean.npy")[0][mask == 0], truth[mask == 0], atol=0.05)
+
+
+def refusals(model: Path, example: Path, folder: Path) -> list[tuple[list[str | Path], str]]:
+    Image.fromarray(np.zeros((5, 7), np.uint8)).save(folder / "wrong.png")
+    np.save(folder / "wrong.npy", np.zeros((3, 8, 8)))
+    (folder / "text.png").write_text("nothing")
+    given = [model, "--input", example]
+    return [
+        ([*given, "--task", "inpaint"], "needs either --mask FILE or --part PART"),
+        ([*given, "--task", "inpaint", "--mask", folder / "wrong.png"], "is 5×7, but the model's examples are 8×8"),
+        ([*given, "--task", "inpaint", "--part", "inner"], "left, right, top or bottom, not 'inner'"),
+        ([*given, "--task", "inpaint", "--part", "1,2,3"], "a box is top,left,height,width"),
+        ([*given, "--task", "colourise"], "at least 2 channels"),
+        ([*given, "--task", "superresolution"], "did you mean 'super-resolution'"),
+        ([*given, "--task", "super-resolution", "--factor", "3"], "blocks of 3 do not divide"),
+        ([*given, "--task", "super-resolution"], "but (1, 4, 4) is needed"),
+        ([*given, "--task", "denoise", "--noise", "-1"], "--noise must be 0 or above"),
+        ([*given, "--task", "denoise", "--method", "dsp"], "did you mean 'dps'"),
+        ([*given, "--task", "denoise", "--samples", "0"], "--samples must be at least 1"),
+        ([*given, "--task", "denoise", "--label", "eleven"], "unknown label 'eleven'"),
+        ([model, "--input", folder / "wrong.npy", "--task", "denoise"], "has the shape (3, 8, 8)"),
+        ([model, "--input", folder / "text.png", "--task", "denoise"], "not a picture"),
+    ]
+
+
+@pytest.mark.parametrize("number", range(14))
+def test_a_mistake_is_one_clear_line(number, model, example, tmp_path):
+    words, text = refusals(model, example, tmp_path)[number]
+    with pytest.raises(UserError) as caught:
+        restore(*words, "--out", tmp_path / "out")
+    assert text in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,43 @@
+"""A model folder and a classifier folder that need no training worth the name."""
+
+from pathlib import Path
+
+import pytest
+
+from reverie import networks
+from reverie.core import files
+from reverie.data import open_data
+from reverie.training.assemble import build_denoiser
+from reverie.training.classifier import train_classifier
+from reverie.training.defaults import choose
+from reverie.training.model import contents
+
+UNET = {"name": "unet", "width": 16, "multipliers": [1], "depth": 1}
+
+
+def write_model(folder: Path, source: str, seed: int = 0) -> Path:
+    """A model as its initialiser leaves it: x̂_0 = c_skip x_t, which is exact for data N(0, s² I)."""
+    spec = open_data(source).spec
+    network = UNET if spec.kind == "image" else {"name": "mlp", "width": 16}
+    config = choose(spec, 1000, {"network": network, "sampling": {"steps": 4}, "training": {"steps": 1}})
+    denoiser = build_denoiser(config, spec)
+    networks.initialise(denoiser, seed)
+    files.write_folder(folder, contents(denoiser, spec, config, {}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("models") / "digits", "digits")
+
+
+@pytest.fixture(scope="session")
+def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("models") / "roll", "swiss-roll")
+
+
+@pytest.fixture(scope="session")
+def labeller(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "labeller"
+    train_classifier(open_data("digits"), folder, network={"width": 8}, steps=6, batch=32)
+    return folder
