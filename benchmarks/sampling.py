@@ -1,0 +1,184 @@
+"""What a sampler costs beside the network: microseconds of bookkeeping a step, reverie beside diffusers' schedulers.
+
+    python -m benchmarks.sampling            writes benchmarks/results/sampling.json and prints the table
+
+The network is replaced by a tensor that is already there, so what is timed is the sampler and the loop around it:
+batch 1 and batch 64 of 3×32×32 in float32, 50 steps, the two sides in turns in one process, median over the turns.
+`floor` is the arithmetic x a + b e alone. The share of other programs in the machine's time is recorded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reverie.core.distributions import Normal
+from reverie.core.rng import Rng
+from reverie.denoisers import Denoiser
+from reverie.processes import Gaussian, LinearBeta
+from reverie.samplers import (
+    Adams,
+    AdamsMoulton,
+    Ancestral,
+    Angle,
+    Churn,
+    Ddim,
+    Deis,
+    DpmMultistep,
+    EulerMaruyama,
+    Heun,
+    Sampler,
+    SdeDpm,
+    UniPc,
+    trajectory,
+)
+
+try:
+    from benchmarks import peers
+except ImportError:
+    peers = None
+
+STEPS, TURNS = 50, 15
+RESULTS = Path(__file__).parent / "results" / "sampling.json"
+OURS: tuple[Sampler, ...] = (
+    *(Ddim(), Heun(), DpmMultistep(2), DpmMultistep(3), Deis(3), UniPc(2), Adams(3), AdamsMoulton(2)),
+    *(Ancestral(), EulerMaruyama(), SdeDpm(), Churn()),
+)
+THEIRS = {
+    "DDIM": ("DDIMScheduler", {"clip_sample": False}),
+    "Euler": ("EulerDiscreteScheduler", {}),
+    "Heun": ("HeunDiscreteScheduler", {}),
+    "DPM-Solver++ 2M": ("DPMSolverMultistepScheduler", {}),
+    "DEIS-3": ("DEISMultistepScheduler", {"solver_order": 3}),
+    "UniPC-2": ("UniPCMultistepScheduler", {}),
+    "DDPM": ("DDPMScheduler", {"clip_sample": False}),
+    "DPM-Solver++ 2M SDE": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+}
+
+
+class Ready(Denoiser):
+    """A denoiser whose answer is already there."""
+
+    process = Gaussian(LinearBeta())
+
+    def __init__(self, answer: Tensor) -> None:
+        super().__init__()
+        self.answer = Normal(answer)
+
+    def forward(self, xt: Tensor, t: float) -> Normal:
+        return self.answer
+
+
+def ours(sampler: Sampler, x: Tensor) -> Callable[[], Any]:
+    denoiser, times = Ready(torch.zeros_like(x)), Angle(1.5).times(Ready.process, STEPS)
+
+    @torch.inference_mode()
+    def walk() -> None:
+        for _ in trajectory(denoiser, sampler, x, times, rng=Rng(0)):
+            pass
+
+    return walk
+
+
+def theirs(name: str, options: dict[str, Any], x: Tensor) -> Callable[[], Any]:
+    scheduler, out = peers.make(name, options), torch.zeros_like(x)
+
+    @torch.inference_mode()
+    def walk() -> None:
+        scheduler.set_timesteps(STEPS)
+        here = x
+        for step in scheduler.timesteps:
+            scheduler.scale_model_input(here, step)
+            here = scheduler.step(out, step, here).prev_sample
+
+    return walk
+
+
+def floor(x: Tensor) -> Callable[[], Any]:
+    other = torch.zeros_like(x)
+
+    @torch.inference_mode()
+    def walk() -> None:
+        here = x
+        for _ in range(STEPS):
+            here = (here * 0.9).add_(other, alpha=0.1)
+
+    return walk
+
+
+def busy() -> tuple[float, float]:
+    """Processor seconds of this process, and of the whole machine where the system tells."""
+    own = time.process_time()
+    try:
+        fields = [int(v) for v in Path("/proc/stat").read_text().split("\n")[0].split()[1:8]]
+    except OSError:
+        return own, own
+    return own, (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(batch: int) -> dict[str, Any]:
+    x = torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    walks = {"floor": floor(x), **{f"reverie {sampler!r}": ours(sampler, x) for sampler in OURS}}
+    if peers:
+        walks |= {f"diffusers {name}": theirs(kind, options, x) for name, (kind, options) in THEIRS.items()}
+    times: dict[str, list[float]] = {name: [] for name in walks}
+    for turn in range(TURNS + 1):
+        for name, walk in walks.items():
+            start = time.perf_counter()
+            walk()
+            if turn:  # the first turn fills caches
+                times[name].append((time.perf_counter() - start) / STEPS * 1e6)
+    return {n: {"median": statistics.median(t), "least": min(t), "most": max(t)} for n, t in times.items()}
+
+
+def memory() -> dict[str, int]:
+    """Peak bytes that Python holds during a walk: the same for 50 and for 1,000 steps."""
+    held = {}
+    for steps in (50, 1000):
+        denoiser = Ready(torch.zeros(1, 3, 32, 32))
+        times = Angle(1.5).times(Ready.process, steps)
+        for _ in range(2):  # the second walk finds its coefficients in the cache
+            tracemalloc.start()
+            for _ in trajectory(denoiser, AdamsMoulton(2), torch.ones(1, 3, 32, 32), times, rng=Rng(0)):
+                pass
+            held[str(steps)] = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+    return held
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    own, whole = busy()
+    tables = {str(batch): measure(batch) for batch in (1, 64)}
+    own_end, whole_end = busy()
+    foreign = 1 - (own_end - own) / max(whole_end - whole, 1e-9)
+    machine = {"torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine()}
+    result = {
+        **machine,
+        "diffusers": peers.VERSION if peers else None,
+        "foreign_share_of_busy_time": round(max(0.0, foreign), 3),
+        "microseconds_a_step": tables,
+        "peak_python_bytes_by_steps": memory(),
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    for name in tables["1"]:
+        print(
+            f"{name:60s}"
+            + "".join(f"{tables[b][name]['least']:9.1f} {tables[b][name]['median']:9.1f}" for b in ("1", "64"))
+        )
+    print(result["peak_python_bytes_by_steps"], "foreign", result["foreign_share_of_busy_time"])
+
+
+if __name__ == "__main__":
+    main()
