@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reverie.core.errors import BAD_DATA, UserError, unknown
+from reverie.data.advice import advise
 from reverie.data.archives import archive_items
 from reverie.data.base import Dataset
 from reverie.data.builtin import BUILTIN, open_builtin
@@ -32,25 +33,8 @@ from reverie.data.sources import ARRAYS, PICTURES, SOUNDS, Item, folder_items, i
 
 ARCHIVES = {"zip", "tar", "tgz"}
 SINGLE = {"npz", "csv", "tsv", "jsonl", "ndjson", "ts", "parquet", "txt"}  # a folder may hold one of these alone
+SHEETS = ("sheet.png", "sample.json", "trajectory.png", "trajectory.gif")
 LABEL_FILES = ("labels", "label", "y", "targets")
-ADVICE = {  # how files begin that are recognised and not read, and what to do about it
-    b"\x80\x02": "a pickle, which is never loaded since it can run code; save it with np.savez",
-    b"\x80\x03": "a pickle, which is never loaded since it can run code; save it with np.savez",
-    b"\x80\x04": "a pickle, which is never loaded since it can run code; save it with np.savez",
-    b"\x80\x05": "a pickle, which is never loaded since it can run code; save it with np.savez",
-    b"\x89HDF": "an HDF5 file; save the array in it with np.save",
-    b"MATLAB": "a MATLAB file; save the array in it with np.save",
-    b"ARROW1": "an Arrow file; name the folder that Hugging Face's save_to_disk made, or save it as Parquet",
-    b"fLaC": "a FLAC file; turn it into WAV",
-    b"ID3": "an MP3 file; turn it into WAV",
-    b"OggS": "an Ogg file; turn it into WAV",
-    b"%PDF": "a PDF document",
-    b"7z\xbc\xaf": "a 7-zip archive; unpack it, or pack it as zip or tar",
-    b"Rar!": "a RAR archive; unpack it, or pack it as zip or tar",
-    b"(\xb5/\xfd": "packed with Zstandard; unpack it",
-    b"\xfd7zXZ": "packed with xz; unpack it",
-    b"BZh": "packed with bzip2; unpack it",
-}
 
 
 @dataclass(frozen=True)
@@ -151,7 +135,7 @@ def _file(path: Path, report: Report, options: Options) -> Dataset:
         return open_parquet(path, report, label=label, condition=condition, size=options.size, mode=options.mode)
     if is_series(start):
         return open_series(path, report, bounds=bounds)
-    _advise(path, start)
+    advise(path, start)
     if names_files(path):
         return _folder(path.parent, Report(str(path.parent)), options)
     return open_table(path, report, label=label, condition=condition, bounds=bounds, layout=layout)
@@ -170,17 +154,6 @@ def _start(path: Path) -> bytes:
     return start
 
 
-def _advise(path: Path, start: bytes) -> None:
-    """Raise the error that says what to do with a file that is recognised but is no data set."""
-    if is_picture(start):
-        raise UserError(f"'{path}' is a single picture; name the folder that holds the pictures", code=BAD_DATA)
-    if start[:4] == b"RIFF":
-        raise UserError(f"'{path}' is a single recording; cut it into WAV files and name their folder", code=BAD_DATA)
-    for magic, what in ADVICE.items():
-        if start.startswith(magic):
-            raise UserError(f"'{path}' is {what}", code=BAD_DATA)
-
-
 def _folder(path: Path, report: Report, options: Options) -> Dataset:
     try:
         os.listdir(path)
@@ -192,13 +165,23 @@ def _folder(path: Path, report: Report, options: Options) -> Dataset:
         return open_cifar(path, report)
     if is_saved_dataset(path):
         return open_saved(path, report, label=options.label, condition=options.condition, size=options.size)
-    items = folder_items(path, report)
+    items = _without_sheets(folder_items(path, report), report)
     single = _single(path, items)
     if single:
         data = _file(single, Report(str(single)), options)
         data.report.note(f"'{single.name}' is the only data in the folder")
         return data
     return _examples(_unpacked(path, items, report), report, path.resolve().name, options)
+
+
+def _without_sheets(items: Sequence[Item], report: Report) -> list[Item]:
+    """The items without what 'reverie sample' puts beside its samples: these are pictures of the data, not data."""
+    if not any(item.name == "sample.json" for item in items):
+        return list(items)
+    for item in items:
+        if item.name in SHEETS:
+            report.ignore(item.name, "made by reverie sample beside the samples")
+    return [item for item in items if item.name not in SHEETS]
 
 
 def _single(path: Path, items: Sequence[Item]) -> Path | None:

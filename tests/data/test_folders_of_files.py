@@ -236,3 +236,12 @@ def test_an_unknown_name_or_path_suggests_the_nearest(name, hint, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=hint):
         open_data(name)
+
+
+def test_a_folder_that_sample_made_is_read_without_its_sheet(tmp_path, rng):
+    folder_of(tmp_path, rng, [f"{i:06d}.png" for i in range(5)] + ["sheet.png"])
+    assert len(open_data(tmp_path)) == 6
+    write(tmp_path / "sample.json", "{}")
+    data = open_data(tmp_path)
+    assert len(data) == 5
+    assert data.report.found == data.report.used + data.report.skipped
