@@ -26,7 +26,7 @@ from reverie.likelihoods.solvers import Adaptive
 from reverie.training.model import Model
 
 METHODS = ("elbo", "vlb", "ode", "importance")
-EXACT_UP_TO = 64  # dimensions for which the divergence is taken exactly
+EXACT_UP_TO = 16  # dimensions for which the divergence is taken exactly
 PATHS = 100  # steps of a trajectory of the importance bound
 
 
@@ -89,7 +89,7 @@ def likelihood_for(model: Model, method: str, effort: Effort, *, v: float | None
         return Importance(steps=PATHS, particles=effort.particles, v=v, decoder=decoder)
     if method == "ode":
         exact = model.spec.dimensions <= EXACT_UP_TO
-        ode = Ode(Exact() if exact else Hutchinson(effort.probes), Adaptive(1e-4))
+        ode = Ode(Exact() if exact else Hutchinson(effort.probes), Adaptive(1e-3))
         return Dequantised(ode, bins=bins) if bins else ode
     raise unknown("method", method, METHODS)
 
