@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 import torch
 
 # glibc's mallopt parameters (malloc.h).
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
 
 
 @functools.cache
@@ -26,9 +26,11 @@ def keep_memory() -> bool:
     except (OSError, AttributeError, TypeError):
         return False
     mallopt.argtypes, mallopt.restype = [ctypes.c_int, ctypes.c_int], ctypes.c_int
-    largest = 2**31 - 1
-    wanted = ((_MMAP_THRESHOLD, 2**30), (_TRIM_THRESHOLD, largest), (_TOP_PAD, 2**28))
-    return min(mallopt(name, value) for name, value in wanted) == 1
+    # Older versions refuse a threshold above 32 MB; asking for no mapped block at all comes to the same.
+    unmapped = mallopt(_MMAP_THRESHOLD, 2**30) == 1 or mallopt(_MMAP_MAX, 0) == 1
+    kept = mallopt(_TRIM_THRESHOLD, 2**31 - 1) == 1
+    padded = mallopt(_TOP_PAD, 2**28) == 1
+    return unmapped and kept and padded
 
 
 def has_bf16(device: torch.device) -> bool:
