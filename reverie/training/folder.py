@@ -7,6 +7,7 @@ RUN/model/{config.json, model.safetensors, README.md}     samples.png denoising.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from pathlib import Path
@@ -39,15 +40,17 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: str | Path, described: dict[str, Any], config: Config) -> RunFolder:
-        """A new folder with the run's description. Raises UserError if something is already there."""
+        """A new folder with the run's description, whole or not at all. Raises UserError if something is already there."""
         cls.absent(path)
-        folder = cls(path)
+        whole = Path(path)
+        part = cls(whole.with_name(f".{whole.name}.tmp-{os.getpid()}"))
         for name in ("checkpoints", "previews"):
-            (folder.path / name).mkdir(parents=True)
-        folder.write("environment.json", _json(environment()))
-        folder.write("recipe.toml", to_toml(config).encode())
-        folder.write("run.json", _json({"format_version": FORMAT, **described, "config": config}))
-        return folder
+            (part.path / name).mkdir(parents=True)
+        part.write("environment.json", _json(environment()))
+        part.write("recipe.toml", to_toml(config).encode())
+        part.write("run.json", _json({"format_version": FORMAT, **described, "config": config}))
+        part.path.rename(whole)
+        return cls(whole)
 
     @classmethod
     def open(cls, path: str | Path) -> tuple[RunFolder, dict[str, Any]]:

@@ -139,7 +139,7 @@ class Session:
             networks.keep_memory()
             began = time.monotonic()
             spent = self.elapsed
-            for progress in train(self.run):
+            for progress in () if self._plateau() else train(self.run):
                 self.elapsed = spent + time.monotonic() - began
                 self._after(progress)
                 if self._ends(progress.step, interrupt):
@@ -161,8 +161,10 @@ class Session:
         if self.world.size > 1 and step % 10 == 0 and self.world.agree(bool(interrupt.code)) and not interrupt.code:
             interrupt.code = 128 + signal.SIGTERM
         stopped = interrupt.code and (self.world.size == 1 or step % 10 == 0)
-        patience = self.run.options.patience
-        return bool(stopped) or bool(patience and self.stale >= patience)
+        return bool(stopped) or self._plateau()
+
+    def _plateau(self) -> bool:
+        return 0 < self.run.options.patience <= self.stale
 
     def _after(self, progress: Progress) -> None:
         step, options = progress.step, self.run.options

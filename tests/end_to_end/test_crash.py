@@ -110,6 +110,19 @@ def test_a_run_asked_to_stop_saves_says_how_to_go_on_and_ends_with_the_same_byte
     assert contents(run) == undisturbed[0]
 
 
+def test_a_second_signal_ends_the_run_at_once_and_loses_no_resume_point(
+    tmp_path: Path, undisturbed: tuple[dict[str, bytes], float]
+) -> None:
+    run, log = tmp_path / "run", tmp_path / "log"
+    child = start(begin(run), log)
+    when(lambda: bool(list((run / "checkpoints").glob("step-*"))), child)
+    os.kill(child.pid, signal.SIGINT)
+    os.kill(child.pid, signal.SIGTERM)
+    assert wait(child) in (130, 143), log.read_text()
+    assert wait(start(begin(run), log)) == 0, log.read_text()
+    assert contents(run) == undisturbed[0]
+
+
 def test_a_second_trainer_is_refused_and_harms_nothing(
     tmp_path: Path, undisturbed: tuple[dict[str, bytes], float]
 ) -> None:
