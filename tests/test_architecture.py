@@ -20,7 +20,8 @@ LAYERS = {
     "denoisers": 2,
     "losses": 3, "samplers": 3, "likelihoods": 3, "guidance": 3,
     "training": 4, "interop": 4, "explain": 4,
-    "cli": 5, "web": 5,
+    "evaluation": 5,
+    "cli": 6, "web": 6,
 }  # fmt: skip
 # What a room of layers 1 to 3 may import; from layer 4 on it is everything below.
 BELOW = {1: {"core"}, 2: {"core", "processes"}, 3: {"core", "processes", "denoisers"}}

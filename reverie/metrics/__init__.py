@@ -7,12 +7,14 @@ from reverie.metrics.interval import Estimate, estimate
 from reverie.metrics.kernel import kernel_distance
 from reverie.metrics.manifold import Manifold, manifold
 from reverie.metrics.memorisation import copy_shares, nearest
+from reverie.metrics.modes import Modes, modes
 from reverie.metrics.two_sample import TwoSample, two_sample_test
 from reverie.metrics.wasserstein import sliced_wasserstein
 
 __all__ = [
     "Estimate",
     "Manifold",
+    "Modes",
     "TwoSample",
     "columns",
     "copy_shares",
@@ -21,6 +23,7 @@ __all__ = [
     "frechet_distance",
     "kernel_distance",
     "manifold",
+    "modes",
     "nearest",
     "sliced_wasserstein",
     "two_sample_test",

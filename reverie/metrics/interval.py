@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reverie.core.rng import Rng
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -34,7 +36,8 @@ def estimate(metric: Callable[[Tensor, Tensor], float], x: Tensor, y: Tensor, *,
     """The metric of x (N, …) and y (M, …), with its jackknife error. Raises ValueError for fewer rows than groups."""
     if min(len(x), len(y)) < 2 * groups:
         raise ValueError(f"{groups} groups need at least {2 * groups} examples on each side")
-    group_x, group_y = torch.arange(len(x)) % groups, torch.arange(len(y)) % groups
+    # shuffled: rows that come class by class in turn must not leave a class at a time
+    group_x, group_y = (Rng(0).fork("groups", k).uniform(len(s)).argsort() % groups for k, s in enumerate((x, y)))
     left = [metric(x[group_x != g], y[group_y != g]) for g in range(groups)]
     mean = sum(left) / groups
     return Estimate(metric(x, y), math.sqrt((groups - 1) / groups * sum((value - mean) ** 2 for value in left)))

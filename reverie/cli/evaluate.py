@@ -1,0 +1,79 @@
+"""`reverie evaluate RUN`: is the model good, diverse, copying, finished? A table, a page and JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+DESCRIPTION = """Draw samples and hold them against held-out data: distances, quality and diversity, copies, labels and
+losses, each with its error and its floor (real data in the samples' place), and a verdict in plain words. Writes a
+self-contained page; the same arguments give the same numbers, and a second time they come from the file."""
+
+
+def add(verbs: Any) -> None:
+    parser = verbs.add_parser("evaluate", help="judge a model", description=DESCRIPTION, allow_abbrev=False)
+    parser.add_argument("path", metavar="RUN", help="a run folder")
+    parser.add_argument("--count", type=int, default=1000, metavar="N", help="samples to draw (default: 1000)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed (default: 0)")
+    parser.add_argument(
+        "--features", default="auto", metavar="NAME", help="auto, values, pca or classifier (default: auto)"
+    )
+    parser.add_argument("--data", metavar="PATH", help="the data, if they have moved")
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from reverie.evaluation import evaluate, page
+    from reverie.evaluation.report import cached, store, stored
+    from reverie.training.folder import RunFolder
+
+    path = Path(arguments.path)
+    folder_of_run, _ = RunFolder.open(path)
+    asked = {"count": arguments.count, "seed": arguments.seed, "features": arguments.features}
+    folder = cached(path, asked)
+    numbers = stored(folder)
+    if numbers is None:
+        found = evaluate(
+            path,
+            **asked,
+            data=arguments.data,
+            say=lambda line: print(line, file=sys.stderr),
+        )
+        store(folder, found, page(found, found.spec, folder_of_run.metrics()))
+        numbers = found.numbers
+    if arguments.json:
+        print(json.dumps(numbers, indent=1))
+        return 0
+    _print(numbers)
+    print(folder / "report.html")
+    return 0
+
+
+def _print(numbers: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table("", "samples", "real data", "Gaussian fit", box=None)
+    for name, m in numbers["measures"].items():
+        table.add_row(
+            name,
+            f"{m['value']:.4g} ± {1.96 * m['error']:.2g}",
+            f"{m['floor']:.4g} ± {1.96 * m['floor_error']:.2g}",
+            f"{m['baseline']:.4g}",
+        )
+    console.print(table)
+    if numbers["copies"]:
+        copies = numbers["copies"]
+        console.print(f"near copies: {copies['samples']:.1%} of samples, {copies['held_out']:.1%} of held-out data")
+    if numbers["labels"]:
+        least = min(numbers["labels"], key=numbers["labels"].get)
+        mean = sum(numbers["labels"].values()) / len(numbers["labels"])
+        console.print(f"labels as asked for: {mean:.1%}; least in '{least}', {numbers['labels'][least]:.1%}")
+    console.print(f"{numbers['samples']} samples beside {numbers['real']} held-out, features '{numbers['features']}'")
+    for finding in numbers["findings"]:
+        console.print(f"[bold]{finding['name']}[/]: {finding['figure']}. To try: {finding['advice']}")

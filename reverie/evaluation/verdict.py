@@ -1,0 +1,131 @@
+"""A verdict in plain words, with the figure that says so and what to try.
+
+Each rule compares samples with held-out data at the noise of both, so that fresh real data in the samples' place pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from reverie.evaluation.measures import Measure
+from reverie.metrics import Modes
+from reverie.metrics.memorisation import Copies
+
+CERTAIN = 4.0  # standard errors
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found: its name, the figure that says so, and what to try."""
+
+    name: str
+    figure: str
+    advice: str
+
+
+def judge(
+    samples: Tensor,
+    held_out: Tensor,
+    found: dict[str, Measure],
+    copies: Copies | None,
+    *,
+    modes: Modes | None = None,
+    held_curve: Sequence[float] = (),
+    pictures: bool = False,
+) -> list[Finding]:
+    """Everything that is wrong, worst first; a single finding `good` if nothing is."""
+    findings = [
+        _memorising(copies, len(samples), len(held_out)),
+        _contrast(samples, held_out),
+        _dropped(modes),
+        _blurred(samples, held_out) if pictures else None,
+        _overfitting(held_curve),
+        _undertrained(found, held_curve),
+    ]
+    kept = [finding for finding in findings if finding is not None]
+    return kept or [Finding("good", f"two-sample accuracy {found['two-sample'].value.value:.2f}", "nothing to mend")]
+
+
+def _memorising(copies: Copies | None, count: int, held: int) -> Finding | None:
+    if copies is None or not held or math.isnan(copies.held_out):
+        return None
+    pooled = (copies.samples * count + copies.held_out * held) / (count + held)
+    error = math.sqrt(max(pooled * (1 - pooled), 1 / (count + held)) * (1 / count + 1 / held))
+    if copies.samples - copies.held_out < max(CERTAIN * error, 0.02):
+        return None
+    figure = (
+        f"{copies.samples:.1%} of samples nearly copy a training example, {copies.held_out:.1%} of held-out data do"
+    )
+    return Finding("memorising", figure, "train for fewer updates, on more data, or a smaller network")
+
+
+def _contrast(samples: Tensor, held_out: Tensor) -> Finding | None:
+    """Channel means or spreads that differ by more than the noise and a tenth of the spread."""
+    for channel in range(samples.shape[1]):
+        x, y = (side[:, channel].double().reshape(len(side), -1) for side in (samples, held_out))
+        spread = float(y.std())
+        rows = [
+            (side.mean(1), side.std(1, correction=0) if side.shape[1] > 1 else side.mean(1).abs()) for side in (x, y)
+        ]
+        for k, what in enumerate(("mean", "contrast")):
+            a, b = rows[0][k], rows[1][k]
+            error = float((a.var() / len(a) + b.var() / len(b)).sqrt())
+            gap = float(a.mean() - b.mean())
+            if abs(gap) > max(CERTAIN * error, 0.1 * spread):
+                figure = (
+                    f"the {what} of channel {channel} is {float(a.mean()):.3f}, of held-out data {float(b.mean()):.3f}"
+                )
+                return Finding("shifted", figure, "train longer, take more sampling steps, or lower a guidance scale")
+    return None
+
+
+def _dropped(modes: Modes | None) -> Finding | None:
+    """A kind of real data that samples have less than half as often, beyond chance."""
+    if modes is None:
+        return None
+    lacking = (modes.z < -CERTAIN) & (modes.samples < 0.5 * modes.real)
+    if not lacking.any():
+        return None
+    real, own = float(modes.real[lacking].sum()), float(modes.samples[lacking].sum())
+    figure = f"kinds that are {real:.1%} of real data are {own:.1%} of the samples"
+    return Finding("mode-dropping", figure, "train longer, lower the guidance scale, or use --training.balance")
+
+
+def _blurred(samples: Tensor, held_out: Tensor) -> Finding | None:
+    """Less energy in differences of neighbouring pixels than real pictures have."""
+    rough = [_roughness(side) for side in (samples, held_out)]
+    error = math.hypot(*(float(r.std()) / len(r) ** 0.5 for r in rough))
+    ratio = float(rough[0].mean() / rough[1].mean())
+    if ratio > 0.8 or float(rough[1].mean() - rough[0].mean()) < CERTAIN * error:
+        return None
+    figure = f"neighbouring pixels differ by {ratio:.0%} of what they do in real pictures (mean square)"
+    return Finding("blurred", figure, "train longer, take more sampling steps, or predict v or f instead of x0")
+
+
+def _roughness(x: Tensor) -> Tensor:
+    x = x.double()
+    return sum(torch.diff(x, dim=d).square().flatten(1).mean(1) for d in range(2, x.dim()))  # type: ignore[return-value]
+
+
+def _overfitting(curve: Sequence[float]) -> Finding | None:
+    if len(curve) < 3 or curve[-1] < 1.03 * min(curve):
+        return None
+    figure = f"the held-out loss rose from {min(curve):.4g} to {curve[-1]:.4g}"
+    return Finding("overfitting", figure, "stop earlier: --training.patience 2")
+
+
+def _undertrained(found: dict[str, Measure], curve: Sequence[float]) -> Finding | None:
+    """Far from real data: closer to the Gaussian fit than to the floor, or told apart and still learning."""
+    energy, test = found["energy"], found["two-sample"]
+    halfway = energy.value.value > 0.5 * (energy.floor.value + energy.baseline) and energy.excess > CERTAIN
+    learning = len(curve) >= 2 and curve[-1] < 0.97 * curve[-2] and test.excess > CERTAIN
+    if not (halfway or learning):
+        return None
+    others = f"real data {energy.floor.value:.3g}, a Gaussian {energy.baseline:.3g}"
+    figure = f"energy distance {energy.value.value:.3g}; {others}"
+    return Finding("undertrained", figure, "train longer: reverie train --resume RUN --steps N")
