@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reverie.cli import options
 from reverie.core import catalog
 from reverie.core.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from reverie.training.guides import Steering
+    from reverie.training.model import Model
 
 OWN = ("count", "label", "steps", "seed", "first", "out", "sampler", "device", "trajectory", "given", "help")
 DESCRIPTION = """Draw samples from a trained model: a run folder, a model folder, or a checkpoint. Sample number i
@@ -34,7 +39,40 @@ def add(verbs: Any) -> None:
     parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda, mps, … (default: the best there is)")
     options.add_sections(parser, ["grid"], every=False)
     _add_sampler(parser)
+    _add_guidance(parser)
     parser.set_defaults(run=run)
+
+
+def _add_guidance(parser: argparse.ArgumentParser) -> None:
+    """`--guide NAME`, its scale, and where it acts."""
+    group = parser.add_argument_group("guidance")
+    group.add_argument(
+        "--guide", metavar="NAME", help="cfg, classifier:RUN, auto:RUN, or a prior such as smoothness (default: none)"
+    )
+    group.add_argument("--scale", type=float, default=1.0, metavar="S", help="its strength (default: 1)")
+    group.add_argument("--guide.low", type=float, default=0.0, metavar="R", help="act above this noise level σ/α")
+    group.add_argument("--guide.high", type=float, default=math.inf, metavar="R", help="act below this noise level σ/α")
+    group.add_argument("--guide.rescale", type=float, default=0.0, metavar="F", help="of cfg and auto: 0 to 1")
+    group.add_argument("--guide.negative", metavar="NAME", help="of cfg: the label to steer away from")
+
+
+def _steering(arguments: argparse.Namespace, model: Model) -> Steering:
+    """What the guidance does to the denoiser and the label."""
+    from reverie.training.guides import Steering, Strength, guide
+
+    given = vars(arguments)
+    if arguments.guide is None:
+        if arguments.scale != 1.0:
+            raise UserError("--scale is the strength of a guidance; name one with --guide")
+        return Steering(lambda inner: inner, arguments.label)
+    strength = Strength(
+        scale=arguments.scale,
+        low=given["guide.low"],
+        high=given["guide.high"],
+        rescale=given["guide.rescale"],
+        negative=given["guide.negative"],
+    )
+    return guide(arguments.guide, model, label=arguments.label, strength=strength)
 
 
 def _add_sampler(parser: argparse.ArgumentParser) -> None:
@@ -68,12 +106,15 @@ def run(arguments: argparse.Namespace) -> int:
     config = recipe.validated(recipe.merge(own, chosen))
     sampler, grid, own_steps = assemble.build_sampler(config)
     walk = model.walk(arguments.count, sampler=sampler, grid=grid, steps=arguments.steps or own_steps)
-    model.labels(1, arguments.label)
+    model.labels(1, arguments.label) if arguments.guide is None else None
+    steering = _steering(arguments, model)
+    wrap = steering.wrap if arguments.guide else None
     folder = output.fresh(arguments.out, Path(arguments.model) / "samples")
     with counting("sampling", arguments.count) as progress:
         x = model.draw(
             arguments.count,
-            label=arguments.label,
+            label=steering.label,
+            wrap=wrap,
             given=_given(arguments.given),
             seed=arguments.seed,
             first=arguments.first,
@@ -88,13 +129,16 @@ def run(arguments: argparse.Namespace) -> int:
         "given": arguments.given,
         "seed": arguments.seed,
         "first": arguments.first,
+        "guide": arguments.guide,
+        "scale": arguments.scale if arguments.guide else None,
         "evaluations": len(walk.times) - 1,
         **config,
     }
-    written = output.write(folder, model, x, labels=model.labels(len(x), arguments.label, arguments.first), made=made)
+    labels = steering.labels(model, len(x), arguments.first)
+    written = output.write(folder, model, x, labels=labels, made=made)
     if arguments.trajectory:
         few = model.walk(min(arguments.count, artefacts.strip_size(model.spec)), sampler=sampler, steps=walk.times)
-        seen = artefacts.frames(model, few, label=arguments.label, seed=arguments.seed, moments=30)
+        seen = artefacts.frames(model, few, label=steering.label, seed=arguments.seed, moments=30, wrap=wrap)
         written += output.write_walk(folder, model, seen)
     for path in written:
         print(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from reverie.cli import options
@@ -28,6 +29,9 @@ def add(verbs: Any) -> None:
     general.add_argument("--resume", metavar="FOLDER", help="go on with the run in this folder")
     general.add_argument(
         "--recipe", metavar="NAME", help="a recipe by name or a .toml file; options given here win over it"
+    )
+    general.add_argument(
+        "--classifier", action="store_true", help="train a classifier of noisy data, to guide samples by"
     )
     general.add_argument("--seed", metavar="N", help="seed of everything random (default: 0)")
     general.add_argument("--device", metavar="DEVICE", help="cpu, cuda, mps, … (default: the best there is)")
@@ -55,7 +59,32 @@ def run(arguments: argparse.Namespace) -> int:
         _only_length(arguments)
     elif not arguments.data:
         raise UserError("name the data: a path or a built-in set, such as 'digits'")
+    if arguments.classifier:
+        return _classifier(arguments, chosen)
     return _go(arguments, chosen, length)
+
+
+def _classifier(arguments: argparse.Namespace, chosen: dict[str, Any]) -> int:
+    """A classifier of noisy data in its own folder."""
+    from reverie.cli.bar import Terminal
+    from reverie.data import open_data
+    from reverie.training.classifier import train_classifier
+
+    options_of_training = chosen.get("training", {})
+    if options_of_training.get("minutes"):
+        raise UserError("the length of a classifier's training is given in updates: --steps N")
+    network = {key: value for key, value in chosen.get("network", {}).items() if key != "name"}
+    dataset = open_data(arguments.data, **options.reading(arguments))
+    with Terminal(quiet=arguments.quiet) as view:
+        train_classifier(
+            dataset,
+            arguments.out or Path("runs") / f"{dataset.spec.name}-classifier",
+            network=network,
+            steps=options_of_training.get("steps") or 1500,
+            seed=int(chosen.get("seed", 0)),
+            view=view,
+        )
+    return 0
 
 
 def _only_length(arguments: argparse.Namespace) -> None:

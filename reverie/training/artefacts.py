@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 from reverie import networks, pictures
 from reverie.core.tensors import expand
 from reverie.data import Spec, is_picture, to_picture
+from reverie.denoisers import Denoiser
 from reverie.denoisers.prediction import input_scale
 from reverie.training.model import Model, Walk
 
@@ -45,11 +46,17 @@ Frames = list[tuple[float, Tensor]]
 
 
 def frames(
-    model: Model, walk: Walk, *, label: str | int | None = None, seed: int = 0, moments: int = MOMENTS
+    model: Model,
+    walk: Walk,
+    *,
+    label: str | int | None = None,
+    seed: int = 0,
+    moments: int = MOMENTS,
+    wrap: Callable[[Denoiser], Denoiser] | None = None,
 ) -> Frames:
     """(t, x_t) along a walk; under a noise schedule x_t is scaled to the data's spread: x_t s/√(α²s² + σ²)."""
     spec, schedule = model.spec, getattr(model.process, "schedule", None)
-    steps = model.moments(walk, frames=moments, label=label, seed=seed)
+    steps = model.moments(walk, frames=moments, label=label, seed=seed, wrap=wrap)
     if schedule is None:
         return [(step.t, step.x.cpu()) for step in steps]
     return [

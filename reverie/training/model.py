@@ -115,11 +115,19 @@ class Model(Denoiser):
 
     @torch.inference_mode()
     def moments(
-        self, walk: Walk, *, frames: int, label: str | int | None = None, seed: int = 0, first: int = 0
+        self,
+        walk: Walk,
+        *,
+        frames: int,
+        label: str | int | None = None,
+        seed: int = 0,
+        first: int = 0,
+        wrap: Callable[[Denoiser], Denoiser] | None = None,
     ) -> Iterator[Step]:
         """The same walk looked at: at most `frames` moments of it, equally spaced in steps, first and last included."""
         condition = self.condition(walk.shape[0], label, None, first)
-        bound = self if condition is None else self.given(condition)
+        steered: Denoiser = self if wrap is None else wrap(self)
+        bound = steered if condition is None else steered.given(condition)
         streams = Rng(seed).fork("sample").at(torch.arange(first, first + walk.shape[0]))
         x1 = prior(self, walk.shape).sample(streams.fork("prior"))
         last = len(walk.times) - 1

@@ -172,3 +172,27 @@ def test_an_array_of_signals_is_trained_on(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     assert main(["train", str(tmp_path / "waves.npy"), "--steps", "6", "--out", str(folder), "--quiet"]) == 0
     assert reverie.sample(reverie.load(folder), 2).shape == (2, 1, 37)
+
+
+def test_samples_are_steered_by_name(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Scale 1 of classifier-free guidance is the conditional model itself; scale 3 is not."""
+    plain, one, three = (tmp_path / name for name in ("plain", "one", "three"))
+    few = ["sample", str(run), "--count", "4", "--label", "2", "--device", "cpu", "--out"]
+    assert main([*few, str(plain)]) == 0
+    assert main([*few, str(one), "--guide", "cfg"]) == 0
+    assert main([*few, str(three), "--guide", "cfg", "--scale", "3"]) == 0
+    assert (one / "sheet.png").read_bytes() == (plain / "sheet.png").read_bytes()
+    assert (three / "sheet.png").read_bytes() != (plain / "sheet.png").read_bytes()
+    assert main([*few, str(tmp_path / "none"), "--guide", "cgf"]) == 2
+    assert "did you mean 'cfg'?" in capsys.readouterr().err
+    assert main([*few, str(tmp_path / "none"), "--scale", "2"]) == 2
+    assert "name one with --guide" in capsys.readouterr().err
+
+
+def test_a_classifier_is_trained_and_steers(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "classifier"
+    assert main(["train", "digits", "--classifier", "--steps", "8", "--out", str(folder), "--quiet"]) == 0
+    out = tmp_path / "out"
+    guided = ["--guide", f"classifier:{folder}", "--label", "3", "--count", "2", "--out", str(out)]
+    assert main(["sample", str(run), *guided, "--device", "cpu"]) == 0
+    assert (out / "sheet.png").is_file()
