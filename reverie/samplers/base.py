@@ -70,12 +70,12 @@ def trajectory(denoiser: Denoiser, sampler: Sampler, x1: Tensor, grid: list[floa
     Times fall strictly; a deterministic sampler may also walk rising times, from data to noise (see `encode`).
     Step i draws from rng.fork("step", i). Raises FloatingPointError if the last value is not finite.
     """
-    pairs = list(itertools.pairwise(grid))
-    if not all(s < t for t, s in pairs) and (sampler.stochastic or not all(s > t for t, s in pairs)):
+    falls, rises = (all(c * (t - s) > 0 for t, s in itertools.pairwise(grid)) for c in (1, -1))
+    if not falls and (sampler.stochastic or not rises):
         raise ValueError("the times of a grid must fall strictly (rise, for a deterministic sampler that encodes)")
     x, state = x1, sampler.init(denoiser, x1, rng=rng)
     yield Step(0, grid[0], x, state)
-    for i, (t, s) in enumerate(pairs):
+    for i, (t, s) in enumerate(itertools.pairwise(grid)):
         x, state = sampler.step(denoiser, x, t, s, state=state, rng=rng.fork("step", i))
         yield Step(i + 1, s, x, state)
     if not torch.isfinite(x).all():
