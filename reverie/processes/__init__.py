@@ -6,6 +6,7 @@ from reverie.processes.blur import Blur
 from reverie.processes.categorical import Absorbing, DiscretizedGaussian, Stochastic, Uniform
 from reverie.processes.chain import Chain, CosineErasure, Erasure, Steady
 from reverie.processes.gaussian import Gaussian
+from reverie.processes.knots import Knots
 from reverie.processes.schedule import Schedule
 from reverie.processes.schedules import Edm, Flow, Sigmoid, SubVp, Ve, VpCosine, VpLinear, ZeroTerminal
 from reverie.processes.tables import ConstantBeta, Cosine, LinearBeta
@@ -23,6 +24,7 @@ __all__ = [
     "Erasure",
     "Flow",
     "Gaussian",
+    "Knots",
     "LinearBeta",
     "Process",
     "Schedule",

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from reverie.core.rng import Rng
 from reverie.denoisers import Denoiser, GaussianData
+from reverie.denoisers.terms import density_term
 from reverie.denoisers.uniform import UniformData
 from reverie.explain.jarzynski import chain_law
 from reverie.likelihoods import (
@@ -29,7 +30,7 @@ from reverie.likelihoods import (
     learn_knots,
 )
 from reverie.likelihoods.importance import effective_number, free_energy
-from reverie.processes import Edm, Flow, Gaussian, LinearBeta, Schedule, SubVp, Ve, VpCosine, VpLinear
+from reverie.processes import Edm, Flow, Gaussian, Knots, LinearBeta, Schedule, SubVp, Ve, VpCosine, VpLinear
 
 
 @pytest.mark.parametrize("kind", [a_gaussian, a_mixture])
@@ -219,6 +220,25 @@ def test_learned_knots_have_the_least_variance() -> None:
     difference = one.sum(1) - other.sum(1)
     assert abs(difference.mean()) < 4 * difference.std() / len(x0) ** 0.5
     assert other.sum(1).var() < 0.8 * one.sum(1).var()
+
+
+def test_a_schedule_of_learned_knots_leaves_the_bound_alone_and_lowers_its_variance() -> None:
+    """VDM's statement, for times uniform on [1/100, 1] of the schedule itself."""
+    oracle = a_mixture(8, Knots((13.3, -13.3)))
+    x0 = draw(oracle, 3000)
+    learned = learn_knots(oracle, x0[:500], rng=Rng(0))
+    totals = []
+    for schedule in (Knots((13.3, -13.3)), Knots(learned)):
+        other = a_mixture(8, schedule)
+        u = Rng(3).uniform(len(x0))
+        t = 0.01 + 0.99 * u
+        h = 1e-7
+        fall = -(schedule.log_snr(t + h / 2) - schedule.log_snr(t - h / 2)) / h * 0.99
+        xt = other.process.marginal(x0, t).sample(Rng(4))
+        totals.append(density_term(other, x0, xt, t) * fall)
+    error = (sum(total.var() for total in totals) / len(x0)) ** 0.5
+    assert abs(totals[0].mean() - totals[1].mean()) < 4 * error
+    assert totals[1].var() < 0.8 * totals[0].var()
 
 
 @pytest.mark.parametrize("name", ["elbo", "ode"])
