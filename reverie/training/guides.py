@@ -26,12 +26,12 @@ KINDS = ("cfg", "classifier:RUN", "auto:RUN")
 
 @dataclass(frozen=True)
 class Steering:
-    """`wrap` puts the guidance around a denoiser; `label` is what `Model.draw` is then asked for.
+    """`wrap` puts the guidance around a denoiser (None: there is none); `label` is what `Model.draw` is asked for.
 
     `number` is the class that every sample was steered to, None where the labels are those of the draw.
     """
 
-    wrap: Callable[[Denoiser], Denoiser]
+    wrap: Callable[[Denoiser], Denoiser] | None
     label: str | int | None
     number: int | None = None
 
