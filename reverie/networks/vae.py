@@ -3,7 +3,8 @@
     z = μ(x) + σ(x) ε,  ε ~ N(0, I)                                 (reparameterisation)
     −log p(x) ≤ KL(N(μ, σ²) ‖ N(0, I)) − log p(x | z)                       (two terms, in nats)
     −log p(x) ≤ −log (1/K) Σ_k p(x | z_k) p(z_k)/q(z_k | x)                 (K samples: never looser)
-x is read as levels of a normal whose standard deviation is learned for each value: its bits per dimension can be set beside a diffusion model's of the same data.
+x is read as levels of a normal whose standard deviation is learned for each value: its bits per dimension stand beside
+a diffusion model's of the same data.
 References: Kingma & Welling 2014, arXiv:1312.6114, equations 3 and 10; Burda et al. 2016, arXiv:1509.00519, equation 8.
 """
 
