@@ -26,12 +26,12 @@ KINDS = ("cfg", "classifier:RUN", "auto:RUN")
 
 @dataclass(frozen=True)
 class Steering:
-    """`wrap` puts the guidance around a denoiser (None: there is none); `label` is what `Model.draw` is asked for.
+    """`wrap` puts the guidance around a denoiser; `label` is what `Model.draw` is then asked for.
 
     `number` is the class that every sample was steered to, None where the labels are those of the draw.
     """
 
-    wrap: Callable[[Denoiser], Denoiser] | None
+    wrap: Callable[[Denoiser], Denoiser]
     label: str | int | None
     number: int | None = None
 
@@ -58,7 +58,7 @@ class Strength:
         if not 0 <= self.low < self.high:
             raise UserError(f"the interval of noise levels needs 0 <= low < high, not {self.low} and {self.high}")
         if not 0 <= self.rescale <= 1:
-            raise UserError(f"--rescale must be between 0 and 1, not {self.rescale}")
+            raise UserError(f"--guide.rescale must be between 0 and 1, not {self.rescale}")
 
     @property
     def interval(self) -> dict[str, Any]:
@@ -74,9 +74,9 @@ def guide(spec: str, model: Model, *, label: str | int | None = None, strength: 
         raise UserError(f"guidance: {error}") from error
     name, _, rest = spec.partition(":")
     if strength.negative is not None and name != "cfg":
-        raise UserError(f"--negative is an option of --guide cfg, not of '{spec}'")
+        raise UserError(f"--guide.negative is an option of --guide cfg, not of '{spec}'")
     if strength.rescale and name not in ("cfg", "auto"):
-        raise UserError(f"--rescale is an option of --guide cfg and auto, not of '{spec}'")
+        raise UserError(f"--guide.rescale is an option of --guide cfg and auto, not of '{spec}'")
     if name == "cfg" and not rest:
         return _classifier_free(model, label, strength)
     if name in ("classifier", "auto"):

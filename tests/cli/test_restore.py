@@ -14,7 +14,7 @@ from reverie.core.errors import UserError
 from reverie.data import open_data
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "guidance"))
-from conftest import write_model
+from untrained import write_model
 
 
 @pytest.fixture(scope="module")
