@@ -136,7 +136,7 @@ def _file(path: Path, report: Report, options: Options) -> Dataset:
     if is_series(start):
         return open_series(path, report, bounds=bounds)
     advise(path, start)
-    if names_files(path):
+    if names_files(path, start):
         return _folder(path.parent, Report(str(path.parent)), options)
     return open_table(path, report, label=label, condition=condition, bounds=bounds, layout=layout)
 

@@ -163,6 +163,21 @@ def test_a_table_comes_back_with_its_columns_categories_and_whole_numbers(tmp_pa
     assert [line.split(",")[1:] for line in lines[1:]] == [["0", "red"], ["1", "blue"], ["2", "red"]]
 
 
+def test_the_row_numbers_that_pandas_writes_are_left_out_and_it_is_said(tmp_path):
+    path = write(tmp_path / "x.csv", ",a,b\n" + "".join(f"{i},{i * i % 7},{i / 3}\n" for i in range(20)))
+    data = open_data(path)
+    assert data.spec.columns == ("a", "b")
+    assert any("counts the rows" in note for note in data.report.notes)
+
+
+@pytest.mark.parametrize(
+    "text", ["a;b\n1;2\n3;5\n", "a b\n1 2\n3 5\n", "# made\n1\t2\n3\t5\n", "\ufeffa,b\r\n1,2\r\n3,5\r\n"]
+)
+def test_delimiters_comments_and_marks_are_found_out(text, tmp_path):
+    data = open_data(write(tmp_path / "x.txt", text))
+    assert data.native(torch.arange(2)).tolist() == [[1, 2], [3, 5]]
+
+
 def test_a_missing_value_is_reported_by_column_and_refused_with_the_fix(tmp_path):
     path = write(tmp_path / "x.csv", "a,b\n1,2\n,3\n4,NA\n5,6\n")
     with pytest.raises(UserError, match=r"'a' \(1\), 'b' \(1\).*row 2.*dropna"):

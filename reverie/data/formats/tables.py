@@ -19,7 +19,7 @@ from reverie.core.errors import BAD_DATA, UserError, unknown
 from reverie.data.base import Dataset
 from reverie.data.formats.arrays import LABELS, attach, attach_conditions
 from reverie.data.formats.binary import hold_out
-from reverie.data.formats.text import Column, Table, parse_lines, parse_series, parse_table, read_text
+from reverie.data.formats.text import NAMELESS, Column, Table, parse_lines, parse_series, parse_table, read_text
 from reverie.data.layout import SHORTEST_SIGNAL, is_smooth
 from reverie.data.report import Report
 from reverie.data.stored import stored
@@ -48,9 +48,9 @@ def open_table(
     )
 
 
-def names_files(path: Path) -> bool:
-    """Whether a table names files that lie beside it: then it describes them, and is not the data."""
-    first = read_text(path)[:65536].splitlines()[:3]
+def names_files(path: Path, start: bytes) -> bool:
+    """Whether a table that begins so names files that lie beside it: then it describes them, and is not the data."""
+    first = start.decode("utf-8", "replace").splitlines()[:3]
     words = [word.strip(' "') for line in first for word in re.split(r"[,;\t|]", line)]
     return any("." in word and len(word) < 256 and (path.parent / word).is_file() for word in words if word)
 
@@ -75,7 +75,7 @@ def from_table(
     _refuse_missing(table, report)
     label = label or _label_column(table, condition)
     features = [c for c in table.columns if c.name != label and c.name not in condition]
-    used = [c for c in features if not _is_prose(c, report)]
+    used = [c for c in features if not _is_prose(c, report) and not _is_count(c, report)]
     if not used:
         raise UserError(f"'{report.path}' has no column of numbers to learn from", code=BAD_DATA)
     native, names, kinds = _numbers(used)
@@ -146,6 +146,14 @@ def _is_prose(column: Column, report: Report) -> bool:
         report.note(f"column '{column.name}' is text with {values} different values: not used")
         return True
     return False
+
+
+def _is_count(column: Column, report: Report) -> bool:
+    """Whether a nameless first column only counts the rows; said."""
+    if column.name != NAMELESS or not np.array_equal(column.values, np.arange(len(column.values))):
+        return False
+    report.note("the column without a name counts the rows: not used")
+    return True
 
 
 def _numbers(columns: Sequence[Column]) -> tuple[np.ndarray, tuple[str, ...], list[str]]:

@@ -23,6 +23,7 @@ from reverie.data.limits import budget
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 DELIMITERS = ",\t;|"
 LONGEST_CELL = 1 << 20
+NAMELESS = "(without a name)"  # the numbers of rows that pandas writes have no name
 SWELLING = 8  # memory that parsed cells take, as a multiple of the file
 
 
@@ -93,8 +94,9 @@ def parse_table(text: str, where: str) -> Table:
     rows = _rows(text, delimiter, where)
     if not rows:
         raise UserError(f"'{where}' holds no rows", code=BAD_DATA)
-    header = not any(_is_number(cell) or _is_missing(cell) for cell in rows[0]) and len(set(rows[0])) == len(rows[0])
-    names = [cell.strip() for cell in rows[0]] if header else [str(i) for i in range(len(rows[0]))]
+    named = [cell.strip() for cell in rows[0]]
+    header = any(named) and not any(map(_is_number, named)) and len(set(named)) == len(named)
+    names = [cell or NAMELESS for cell in named] if header else [str(i) for i in range(len(named))]
     body = rows[1:] if header else rows
     if not body:
         raise UserError(f"'{where}' holds a header but no rows", code=BAD_DATA)
