@@ -119,7 +119,7 @@ def updates(network: nn.Module, *, helped: bool, compiled: bool) -> Iterator[flo
         optimizer.step()
         optimizer.zero_grad(set_to_none=not helped)
         torch._foreach_lerp_(average, [p.detach() for p in network.parameters()], 0.01)
-        yield float(loss)
+        yield float(loss.detach())
 
 
 def summary(turns: list[dict[str, Any]]) -> dict[str, Any]:
