@@ -187,7 +187,11 @@ def _tell(parts: list[Part], likelihood: Any) -> None:
         print(f"held-out − training: {gap:+.4f} ± {error:.4f} bits/dim ({verdict})")
     own = parts[0].bound.error
     if bool((own > 0).any()):
-        print(f"of each example's number, sampling makes ± {float(own.nanmean()):.2f} nats; {likelihood!r}")
+        mean = float(own.square().nanmean() / len(own)) ** 0.5 / (parts[0].bound.dimensions * math.log(2))
+        print(
+            f"of this, sampling makes ± {float(own.nanmean()):.2f} nats an example, ± {mean:.4f} bits/dim of the mean"
+        )
+    print(f"method: {likelihood!r}")
     effective = parts[0].bound.details.get("effective")
     if effective is not None:
         print(f"effective trajectories: {float(effective.mean()):.1f}")
