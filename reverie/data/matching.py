@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from reverie.core.errors import BAD_DATA, UserError
+from reverie.core.errors import BAD_DATA, USAGE, UserError
 from reverie.data.base import Dataset, Spec
 from reverie.data.fitting import ASKED
 from reverie.data.opening import open_data
@@ -45,14 +45,21 @@ def load_like(source: str | Path, spec: Spec) -> Dataset:
 
 
 def _with_what_there_is(source: str | Path, label: str, condition: list[str], options: dict[str, Any]) -> Dataset:
-    """The data with the model's columns, or with those of them that are there."""
-    for columns in ({"label": label, "condition": condition}, {"label": label}, {"condition": condition}):
-        if any(columns.values()):
-            try:
-                return open_data(source, **columns, **options)
-            except UserError:  # for want of a column, or for a reason that the last attempt will give
-                continue
-    return open_data(source, **options)
+    """The data with the model's columns and form, or with those of them that can be asked for."""
+    columns: list[dict[str, Any]] = [
+        {"label": label, "condition": condition},
+        {"label": label},
+        {"condition": condition},
+        {},
+    ]
+    wanted = [{**c, **form} for form in (options, {}) for c in columns if not c or any(c.values())]
+    for chosen in wanted[:-1]:
+        try:
+            return open_data(source, **chosen)
+        except UserError as error:
+            if error.code != USAGE:  # not for want of a column or a form, but damaged
+                raise
+    return open_data(source)
 
 
 def _columns(spec: Spec) -> list[str]:

@@ -17,6 +17,7 @@ from reverie.data.advice import advise
 from reverie.data.archives import archive_items
 from reverie.data.base import Dataset
 from reverie.data.builtin import BUILTIN, open_builtin
+from reverie.data.fitting import parse_size
 from reverie.data.formats.arrays import open_npy, open_npz
 from reverie.data.formats.binary import cifar_files, is_idx, open_cifar, open_idx, pairs
 from reverie.data.formats.hub import is_saved_dataset, open_dataset, open_saved
@@ -75,14 +76,34 @@ def open_reported(source: Any, report: Report, options: Options) -> Dataset:
         report.path = "the data set"
         return open_dataset(source, report, label=options.label, condition=options.condition, size=options.size)
     name = os.fspath(source)
-    if name in BUILTIN:
-        return open_builtin(name, report)
     path = Path(name)
-    if not os.path.lexists(path):
+    if name in BUILTIN:
+        data = open_builtin(name, report)
+    elif not name or "\0" in name or not os.path.lexists(path):
         raise _nothing_there(name)
-    data = _folder(path, report, options) if path.is_dir() else _file(path, report, options)
+    else:
+        data = _folder(path, report, options) if path.is_dir() else _file(path, report, options)
     data.report.hold()
+    _hold_to(options, data)
     return data
+
+
+def _hold_to(options: Options, data: Dataset) -> None:
+    """Raise UserError if something was asked for that this kind of data does not have: nothing is ignored silently."""
+    spec, size = data.spec, parse_size(options.size)
+    what = f"'{data.report.path}' ({spec.format})"
+    if options.condition and not spec.conditions:
+        raise UserError(f"condition '{options.condition[0]}' was asked for, but {what} has no columns to take it from")
+    if options.label and spec.extra.get("label", spec.extra.get("keys", ["", ""])[-1]) != options.label:
+        raise UserError(f"label '{options.label}' was asked for, but {what} has no columns to take it from")
+    if (size and spec.shape[1:] != size) or (
+        options.mode and spec.mode.split(";")[0].replace("I", "L") != options.mode
+    ):
+        raise UserError(f"size and mode change pictures that are files; {what} is read as it is")
+    if options.layout and spec.layout != options.layout.upper().removeprefix("N"):
+        raise UserError(f"the layout of {what} is {spec.layout}, not '{options.layout}'")
+    if options.bounds and (spec.scale.low, spec.scale.high) != options.bounds:
+        raise UserError(f"the range of {what} is its own; bounds cannot change it")
 
 
 def _listed(condition: str | Sequence[str]) -> tuple[str, ...]:
@@ -147,7 +168,7 @@ def _start(path: Path) -> bytes:
         with open_regular(path) as file:
             start = file.read(4096)
         start = start_unpacked(path) if start[:2] == b"\x1f\x8b" else start
-    except Unreadable as reason:
+    except (Unreadable, OSError) as reason:
         raise UserError(f"'{path}': {reason}", code=BAD_DATA) from reason
     if not start:
         raise UserError(f"'{path}' is empty (0 bytes)", code=BAD_DATA)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from reverie.data.limits import LARGE, Unreadable, kind_of, read_regular
+from reverie.data.limits import LARGE, Unreadable, kind_of, open_regular, read_regular
 from reverie.data.report import Report
 
 PICTURES = {
@@ -34,6 +34,7 @@ class Item:
     name: str
     size: int
     read: Callable[[], bytes]
+    path: str = ""
 
     @property
     def suffix(self) -> str:
@@ -69,7 +70,7 @@ def folder_items(root: Path, report: Report) -> list[Item]:
         except Unreadable as why:
             (report.refuse if data else report.ignore)(label, str(why))
             continue
-        items.append(Item(label, size, _reader(entry.path)))
+        items.append(Item(label, size, _reader(entry.path), entry.path))
     return items
 
 
@@ -113,10 +114,14 @@ def system_reason(name: str) -> str:
 def _accept(entry: os.DirEntry[str], inside: str) -> int:
     """The size of a regular file, also through a link that stays inside. Raises Unreadable."""
     if entry.is_symlink():
-        target = os.path.realpath(entry.path)
+        try:
+            target = os.path.realpath(entry.path)
+            outside = os.path.commonpath((target, inside)) != inside
+        except (OSError, ValueError) as error:
+            raise Unreadable(f"link that cannot be followed: {error}") from None
         if not os.path.exists(target):
             raise Unreadable("link to nowhere")
-        if os.path.commonpath((target, inside)) != inside:
+        if outside:
             raise Unreadable("link out of the folder; not followed")
         if os.path.isdir(target):
             raise Unreadable("link to a folder; not followed")
@@ -130,10 +135,13 @@ def _accept(entry: os.DirEntry[str], inside: str) -> int:
 
 
 def start_of(item: Item, count: int = 16) -> bytes:
-    """The first bytes of a file, b'' if it cannot be read or is too large to be a picture."""
-    if item.size > LARGE:
-        return b""
+    """The first bytes of a file, b'' if it cannot be read or is a member too large to be a picture."""
     try:
+        if item.path:
+            with open_regular(item.path) as file:
+                return file.read(count)
+        if item.size > LARGE:
+            return b""
         return io.BytesIO(item.read()).read(count)
-    except Unreadable:
+    except (Unreadable, OSError):
         return b""

@@ -283,3 +283,21 @@ def test_other_data_in_other_units_or_of_other_classes_do_not_fit(tmp_path):
         load_like(npz(tmp_path / "d.npz", x=bounded // 2, y=np.ones(20, int)), spec).labels(torch.arange(3)).tolist()
         == [1] * 3
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("digits", {"size": "4"}), ("digits", {"label": "x"}), ("moons", {"condition": "a"}), ("digits", {"mode": "RGB"})],
+)
+def test_an_option_that_the_data_cannot_follow_is_refused_and_not_ignored(name, options):
+    with pytest.raises(UserError, match=r"digits|moons"):
+        open_data(name, **options)
+
+
+def test_the_test_part_of_an_npz_is_held_out(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 5)), np.arange(30) % 3
+    data = open_data(npz(tmp_path / "x.npz", x_train=x[:20], y_train=y[:20], x_test=x[20:], y_test=y[20:]))
+    train, held = data.split()
+    assert (train.tolist(), held.tolist()) == (list(range(20)), list(range(20, 30)))
+    assert data.labels(held).tolist() == y[20:].tolist()

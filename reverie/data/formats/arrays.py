@@ -224,18 +224,35 @@ def open_npz(
     )
     names_key = next((n for n in shapes if n.lower() in NAMES and n not in (key, label) and len(shapes[n]) == 1), "")
     native = hold(archive.load(key))
+    labels = np.array(archive.load(label)) if label else None
+    tests = _test_part(shapes, key, label) if not condition else ()
+    if tests:
+        native = np.concatenate((native, archive.load(tests[0])))
+        labels = None if labels is None else np.concatenate((labels, archive.load(tests[1])))
     extra = {"keys": [key, label or "y"]}
     data = stored(native, report, format="npz", name=path.stem, layout=layout, bounds=bounds, extra=extra)
     report.note(f"examples from array '{key}'" + (f", labels from '{label}'" if label else ""))
-    if label:
+    if labels is not None:
         names = archive.load(names_key).tolist() if names_key else ()
-        attach(data, np.array(archive.load(label)), f"'{label}'", names)
+        attach(data, labels, f"'{label}'", names)
+    if tests:
+        data.held = torch.arange(len(native)) >= count
+        report.note(f"official test part: array '{tests[0]}', {len(native) - count} examples, is held out")
     if condition:
         attach_conditions(data, {name: np.array(archive.load(name)) for name in condition})
-    left = [n for n in shapes if n not in (key, label, names_key, *condition)]
+    left = [n for n in shapes if n not in (key, label, names_key, *condition, *tests)]
     if left:
         report.note(f"arrays not used: {', '.join(left)}")
     return data
+
+
+def _test_part(shapes: dict[str, tuple[int, ...]], key: str, label: str) -> tuple[str, ...]:
+    """The arrays `x_test` (and `y_test`) that go with `x_train` (and `y_train`); () if there are none that fit."""
+    names = [key.replace("train", "test")] + ([label.replace("train", "test")] if label else [])
+    if "train" not in key or any(name not in shapes or name in (key, label) for name in names):
+        return ()
+    alike = shapes[names[0]][1:] == shapes[key][1:] and len({shapes[name][:1] for name in names}) == 1
+    return tuple(names) if alike else ()
 
 
 def _data_key(shapes: dict[str, tuple[int, ...]], where: str) -> str:

@@ -142,7 +142,7 @@ def _label_column(table: Table, condition: Sequence[str]) -> str:
 def _is_prose(column: Column, report: Report) -> bool:
     """Whether a column of text has too many different values to be a category; said."""
     values = 0 if column.is_number else len(np.unique(column.values))
-    if values > MOST_VALUES:
+    if values > min(MOST_VALUES, max(10, len(column.values) // 2)):
         report.note(f"column '{column.name}' is text with {values} different values: not used")
         return True
     return False
