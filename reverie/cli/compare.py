@@ -10,8 +10,8 @@ from typing import Any
 from reverie.core import catalog
 from reverie.core.errors import UserError, unknown
 
-DESCRIPTION = """Sample by several samplers at several numbers of steps and set quality (energy distance to held-out
-data, lower is better) against diversity (coverage) and seconds; draws the front and recommends."""
+DESCRIPTION = """Sample by several samplers at several numbers of steps and set quality (energy distance to the data,
+lower is better) against diversity (coverage) and seconds; draws the front and recommends."""
 
 
 def add(verbs: Any) -> None:
@@ -24,6 +24,9 @@ def add(verbs: Any) -> None:
         help="names, comma-separated (default: ddim,deis,dpm-multistep,sde-dpm)",
     )  # fmt: skip
     parser.add_argument("--steps", default="5,10,20,50", metavar="NUMBERS", help="numbers (default: 5,10,20,50)")
+    parser.add_argument(
+        "--scales", default="1", metavar="NUMBERS", help="of classifier-free guidance; 1 is none (default: 1)"
+    )
     parser.add_argument("--count", type=int, default=500, metavar="N", help="samples of each (default: 500)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed (default: 0)")
     parser.add_argument(
@@ -41,8 +44,11 @@ def run(arguments: argparse.Namespace) -> int:
             raise unknown("sampler", name, allowed)
     try:
         steps = [int(number) for number in arguments.steps.split(",")]
+        scales = [float(number) for number in arguments.scales.split(",")]
     except ValueError as error:
-        raise UserError(f"--steps takes whole numbers a,b,…, not '{arguments.steps}'") from error
+        raise UserError(f"--steps and --scales take numbers a,b,…: {error}") from error
+    if min(steps) < 1 or arguments.count < 40:
+        raise UserError(f"--steps must be at least 1 and --count at least 40, not {min(steps)} and {arguments.count}")
     from rich.console import Console
     from rich.table import Table
 
@@ -54,23 +60,28 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.runs,
         samplers=samplers,
         steps=steps,
+        scales=scales,
         count=arguments.count,
         seed=arguments.seed,
         say=lambda line: print(line, file=sys.stderr),
     )
     best = front(found)
-    table = Table("", "run", "sampler", "steps", "evaluations", "distance", "coverage", "s per 1,000", box=None)
+    several = len(arguments.runs) > 1
+    titles = ["", *["run"] * several, "sampler", "steps", "scale", "evaluations", "distance", "coverage", "s/1,000"]
+    table = Table(*titles, box=None)
+    for column in table.columns:
+        column.no_wrap = True
     for c in found:
         distance = f"{c.distance.value:.4g} ± {1.96 * c.distance.error:.2g}"
         table.add_row(
-            "*" if c in best else "", c.run, c.sampler, str(c.steps), str(c.evaluations), distance,
-            f"{c.coverage:.3f}", f"{c.seconds:.2f}",
+            "*" if c in best else "", *[c.run] * several, c.sampler, str(c.steps), f"{c.scale:g}", str(c.evaluations),
+            distance, f"{c.coverage:.3f}", f"{c.seconds:.1f}",
         )  # fmt: skip
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     console.print("* no other is better in distance, coverage and time together")
     for what, c in recommend(found, within=arguments.within).items():
-        console.print(f"[bold]{what}[/]: reverie sample {c.run} --sampler {c.sampler} --steps {c.steps}")
+        console.print(f"[bold]{what}[/]: {c.command}")
     out = Path(arguments.out) if arguments.out else Path(arguments.runs[0]) / "compare.png"
     files.write_file(out, draw(found))
     console.print(str(out))

@@ -74,6 +74,11 @@ def _print(numbers: dict[str, Any]) -> None:
         least = min(numbers["labels"], key=numbers["labels"].get)
         mean = sum(numbers["labels"].values()) / len(numbers["labels"])
         console.print(f"labels as asked for: {mean:.1%}; least in '{least}', {numbers['labels'][least]:.1%}")
+    if numbers["bits_per_dim"]:
+        bits = numbers["bits_per_dim"]
+        console.print(
+            f"bits per dimension, held out: {bits['value']:.3f} ± {1.96 * bits['error']:.2g} ({bits['method']})"
+        )
     console.print(f"{numbers['samples']} samples beside {numbers['real']} held-out, features '{numbers['features']}'")
     for finding in numbers["findings"]:
         console.print(f"[bold]{finding['name']}[/]: {finding['figure']}. To try: {finding['advice']}")

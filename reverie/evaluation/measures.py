@@ -26,11 +26,7 @@ DISTANCES: dict[str, Metric] = {
 }
 
 
-def _share(name: str) -> Metric:
-    return lambda x, y: float(getattr(metrics.manifold(x, y), name))
-
-
-SHARES: dict[str, Metric] = {name: _share(name) for name in ("precision", "recall", "density", "coverage")}
+SHARES = ("precision", "recall", "density", "coverage")
 MEANING = {
     "frechet": "distance between Gaussian fits (lower is better)",
     "kernel": "kernel distance, zero in mean for equal laws",
@@ -66,14 +62,22 @@ def measure(
     baseline = gaussian_fit(train, len(samples), seed)
     x, floor, simple, real = (features.of(side) for side in (samples, train[chosen], baseline, held_out))
     found = {}
-    for name, metric in {**DISTANCES, **SHARES}.items():
+    for name, metric in DISTANCES.items():
         found[name] = Measure(
             metrics.estimate(metric, x, real), metrics.estimate(metric, floor, real), metric(simple, real)
         )
+    own, best, plain = shares(x, real), shares(floor, real), metrics.manifold(simple, real)
+    found |= {name: Measure(own[name], best[name], getattr(plain, name)) for name in SHARES}
     tests = [metrics.two_sample_test(side, real, linear=True) for side in (x, floor, simple)]
     estimates = [Estimate(test.accuracy, test.error) for test in tests]
     found["two-sample"] = Measure(estimates[0], estimates[1], estimates[2].value)
     return found
+
+
+def shares(x: Tensor, real: Tensor) -> dict[str, Estimate]:
+    """Precision, recall, density and coverage, from one look at the neighbours of each part."""
+    whole, left = metrics.manifold(x, real), [metrics.manifold(*part) for part in metrics.subsets(x, real)]
+    return {name: metrics.jackknife(getattr(whole, name), [getattr(part, name) for part in left]) for name in SHARES}
 
 
 def gaussian_fit(train: Tensor, count: int, seed: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import math
 from typing import Any
 
 import torch
@@ -45,6 +46,7 @@ def page(found: Evaluation, spec: Spec, metrics: list[dict[str, Any]]) -> str:
         _picture(artefacts.sheet(found.real[:60], spec, found.real), "real held-out data"),
         "<h2>Measures</h2>",
         _measures(found),
+        *_bits(numbers),
     ]
     parts += _memory(found, spec) + _labels(numbers) + _losses(numbers)
     parts += ["<h2>Training</h2>", _picture(artefacts.loss_curve(metrics), "loss by update")]
@@ -79,6 +81,17 @@ def rows(found: Evaluation) -> list[list[str]]:
 
 def _measures(found: Evaluation) -> str:
     return _table(["", "samples (95 %)", "real data in their place", "Gaussian fit", "what it says"], rows(found))
+
+
+def _bits(numbers: dict[str, Any]) -> list[str]:
+    bits = numbers["bits_per_dim"]
+    if not bits:
+        return []
+    beside = f"; a uniform guess costs {math.log2(bits['levels']):.3g}" if bits["levels"] else " (of a density)"
+    said = (
+        f"{bits['value']:.3f} ± {1.96 * bits['error']:.2g} bits per dimension on {bits['examples']} held-out examples"
+    )
+    return [f"<p>{said}{beside} ({bits['method']}).</p>"]
 
 
 def _memory(found: Evaluation, spec: Spec) -> list[str]:

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reverie import __version__
 from reverie.core import files, modelfile
 from reverie.core.rng import Rng
 from reverie.data import Dataset, Spec, is_picture, open_data
-from reverie.denoisers import Condition, EmpiricalData
+from reverie.denoisers import Denoiser, EmpiricalData
 from reverie.evaluation.features import choose
 from reverie.evaluation.measures import Measure, measure
 from reverie.evaluation.verdict import Finding, judge
@@ -27,7 +28,10 @@ from reverie.processes import Gaussian
 from reverie.training.assemble import build_loss
 from reverie.training.folder import RunFolder
 from reverie.training.model import Model, load
+from reverie.training.scoring import Effort, condition_of, likelihood_for, score
 
+FORMAT = 1  # raised whenever the same model would get other numbers
+SCORED = 200  # held-out examples that bits per dimension are measured on
 LEVELS = 8  # noise levels of the loss curves
 KNOWN = 5000  # training examples that the best possible loss is computed from
 
@@ -90,6 +94,7 @@ def evaluate(
         "copies": None if copies is None else dataclasses.asdict(copies),
         "labels": label_table(model, samples, space.label, count),
         "losses": losses(model, dataset, train_index, held_index),
+        "bits_per_dim": bits_per_dim(model, dataset, held_index, seed),
         "held_out_curve": curve,
         "seconds_per_sample": seconds / count,
         "findings": [dataclasses.asdict(finding) for finding in findings],
@@ -103,7 +108,9 @@ def evaluate(
 def cached(path: str | Path, arguments: dict[str, Any]) -> Path:
     """Where the report of these arguments and this very model lies, or would lie."""
     model = (Path(path) / "model" / "manifest.json").read_bytes()
-    key = hashlib.sha256(model + json.dumps(arguments, sort_keys=True).encode()).hexdigest()[:16]
+    key = hashlib.sha256(
+        model + f"{__version__} {FORMAT}".encode() + json.dumps(arguments, sort_keys=True).encode()
+    ).hexdigest()[:16]
     return Path(path) / "evaluation" / key
 
 
@@ -131,6 +138,25 @@ def label_table(
     return {name: float(right[wanted == k].mean()) for k, name in enumerate(model.spec.classes) if (wanted == k).any()}
 
 
+def bits_per_dim(model: Model, dataset: Dataset, held_index: Tensor, seed: int) -> dict[str, Any] | None:
+    """What held-out data cost: bits per dimension with a standard error; None for a process without this bound."""
+    if not isinstance(model.process, Gaussian):
+        return None
+    method = "vlb" if dataset.spec.scale.bins else "ode"
+    effort = Effort(min(SCORED, len(held_index)))
+    part = score(
+        model, dataset, held_index[: effort.count], likelihood_for(model, method, effort), name="held-out", seed=seed
+    )
+    mean, error = part.mean()
+    return {
+        "method": method,
+        "examples": effort.count,
+        "value": mean,
+        "error": error,
+        "levels": dataset.spec.scale.bins,
+    }
+
+
 @torch.inference_mode()
 def losses(model: Model, dataset: Dataset, train_index: Tensor, held_index: Tensor) -> list[dict[str, float]]:
     """The loss by time on training and on held-out examples, beside the best that is possible on the training set.
@@ -144,22 +170,22 @@ def losses(model: Model, dataset: Dataset, train_index: Tensor, held_index: Tens
     some = train_index[:: max(1, len(train_index) // 256)][:256]
     u = (torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS
     known = train_index[:KNOWN]
-    best = EmpiricalData(model.process, dataset.rows(known))
+    conditioned = bool(dataset.spec.conditions)  # by numbers: each example is then the only one of its kind
+    best = EmpiricalData(model.process, dataset.rows(known), dataset.labels(known))
     curve = []
     for k, t in enumerate(loss.times.quantile(u, model.process)):
         row = {"t": float(t)}
         for name, index in (("train", some), ("held_out", held_index[:256])):
             row[name] = _loss(model, dataset, index, loss, t, k)
-        if len(known) == len(train_index):
-            x0 = dataset.rows(some)
-            row["best_on_train"] = float(loss.at(best, x0, t.expand(len(x0)), rng=Rng(k)).mean())
+        if len(known) == len(train_index) and not conditioned:
+            row["best_on_train"] = _loss(best, dataset, some, loss, t, k)
         curve.append(row)
     return curve
 
 
-def _loss(model: Model, dataset: Dataset, index: Tensor, loss: TimedLoss, t: Tensor, k: int) -> float:
-    x0, label, numbers = dataset.rows(index), dataset.labels(index), dataset.condition(index)
-    bound = model if label is None and numbers is None else model.given(Condition(label, numbers))
+def _loss(model: Denoiser, dataset: Dataset, index: Tensor, loss: TimedLoss, t: Tensor, k: int) -> float:
+    x0, condition = dataset.rows(index), condition_of(dataset, index, torch.device("cpu"))
+    bound = model if condition is None else model.given(condition)
     return float(loss.at(bound, x0, t.expand(len(x0)), rng=Rng(k)).mean())
 
 

@@ -3,7 +3,7 @@
 from reverie.metrics.columns import columns
 from reverie.metrics.energy import energy_distance
 from reverie.metrics.frechet import frechet_distance
-from reverie.metrics.interval import Estimate, estimate
+from reverie.metrics.interval import Estimate, estimate, jackknife, subsets
 from reverie.metrics.kernel import kernel_distance
 from reverie.metrics.manifold import Manifold, manifold
 from reverie.metrics.memorisation import copy_shares, nearest
@@ -21,10 +21,12 @@ __all__ = [
     "energy_distance",
     "estimate",
     "frechet_distance",
+    "jackknife",
     "kernel_distance",
     "manifold",
     "modes",
     "nearest",
     "sliced_wasserstein",
+    "subsets",
     "two_sample_test",
 ]

@@ -7,10 +7,9 @@ Reference: Shao & Tu 1995, "The Jackknife and Bootstrap", section 5.1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from reverie.core.rng import Rng
@@ -34,10 +33,20 @@ class Estimate:
 
 def estimate(metric: Callable[[Tensor, Tensor], float], x: Tensor, y: Tensor, *, groups: int = 10) -> Estimate:
     """The metric of x (N, …) and y (M, …), with its jackknife error. Raises ValueError for fewer rows than groups."""
+    return jackknife(metric(x, y), [metric(*part) for part in subsets(x, y, groups=groups)])
+
+
+def subsets(x: Tensor, y: Tensor, *, groups: int = 10) -> Iterator[tuple[Tensor, Tensor]]:
+    """Both sides without their g-th group, for each g. The groups depend on the numbers of rows alone."""
     if min(len(x), len(y)) < 2 * groups:
         raise ValueError(f"{groups} groups need at least {2 * groups} examples on each side")
     # shuffled: rows that come class by class in turn must not leave a class at a time
     group_x, group_y = (Rng(0).fork("groups", k).uniform(len(s)).argsort() % groups for k, s in enumerate((x, y)))
-    left = [metric(x[group_x != g], y[group_y != g]) for g in range(groups)]
-    mean = sum(left) / groups
-    return Estimate(metric(x, y), math.sqrt((groups - 1) / groups * sum((value - mean) ** 2 for value in left)))
+    for g in range(groups):
+        yield x[group_x != g], y[group_y != g]
+
+
+def jackknife(value: float, left: Sequence[float]) -> Estimate:
+    """A value and its error from the values without each group."""
+    groups, mean = len(left), sum(left) / len(left)
+    return Estimate(value, math.sqrt((groups - 1) / groups * sum((other - mean) ** 2 for other in left)))
