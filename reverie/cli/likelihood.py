@@ -241,7 +241,7 @@ def _summary(part: Part) -> dict[str, Any]:
 
 
 def _pictures(model: Model, results: list[Any]) -> dict[str, bytes]:
-    """The terms by time, rate against distortion, and the most and least likely examples of the first part."""
+    """Terms by time, rate against distortion, entropies by step; the most and least likely of the first part."""
     from reverie.training import artefacts, likelihood_plots
 
     drawn = {}
@@ -250,6 +250,7 @@ def _pictures(model: Model, results: list[Any]) -> dict[str, bytes]:
             drawn[f"terms-{method}.png"] = likelihood_plots.terms({part.name: part.bound for part in parts})
         if method == "elbo":
             drawn["rate-distortion.png"] = likelihood_plots.tradeoff(model, likelihood, parts[0].x0[:64])
+            drawn["entropy.png"] = likelihood_plots.entropy(model, parts[0].x0[:8])
     first = results[0][2][0]
     order = first.bound.total.argsort()
     for name, rows in (("most-likely.png", order[:64]), ("least-likely.png", order.flip(0)[:64])):

@@ -1,4 +1,4 @@
-"""Pictures of what data cost: the terms of a bound by time, and rate against distortion."""
+"""Pictures of what data cost: terms of a bound by time, rate against distortion, entropies of the reverse steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from torch import Tensor
 from reverie import pictures
 from reverie.core.rng import Rng
 from reverie.core.units import bits_per_dim
-from reverie.likelihoods import Bound, Elbo, rate_distortion
+from reverie.denoisers import gaussian
+from reverie.likelihoods import Bound, Elbo, entropy_bounds, rate_distortion, reverse_entropy
 from reverie.training.model import Model
 
 
@@ -43,3 +44,20 @@ def tradeoff(model: Model, elbo: Elbo, x0: Tensor, *, seed: int = 0) -> bytes:
     return pictures.render(
         pictures.curves(series, x="rate, bits per dimension", y="distortion, RMSE in the data's units")
     )
+
+
+def entropy(model: Model, x0: Tensor, *, steps: int = 50, seed: int = 0) -> bytes:
+    """The entropy of the model's reverse steps between its bounds, nats per dimension by time, as a PNG file.
+
+    Reference: Sohl-Dickstein et al. 2015, arXiv:1503.03585, section 2.6.
+    """
+    device = next(model.parameters()).device
+    low, high = entropy_bounds(gaussian(model), steps)
+    own = reverse_entropy(model, x0.to(device), steps=steps, rng=Rng(seed).fork("entropy")) / x0[0].numel()
+    t = (torch.arange(2, steps + 1, dtype=torch.float64) / steps).tolist()
+    series = {
+        "forward step (variance β)": (t, high.tolist()),
+        "the model's reverse step": (t, own.tolist()),
+        "bridge (variance β̃)": (t, low.tolist()),
+    }
+    return pictures.render(pictures.curves(series, x="t (0 = data, 1 = noise)", y="entropy, nats per dimension"))

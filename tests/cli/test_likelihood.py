@@ -36,7 +36,7 @@ def test_four_methods_stand_side_by_side(run: Path, tmp_path: Path, capsys: pyte
     rows = list(csv.DictReader(table.open()))
     assert len(rows) == 12
     assert abs(float(rows[0]["nats"]) - sum(float(rows[0][n]) for n in ("prior", "reconstruction", "denoising"))) < 1e-6
-    for name in ("terms-elbo.png", "rate-distortion.png", "most-likely.png", "least-likely.png"):
+    for name in ("terms-elbo.png", "rate-distortion.png", "entropy.png", "most-likely.png", "least-likely.png"):
         assert (tmp_path / "out" / name).read_bytes()[:4] == b"\x89PNG"
 
 
