@@ -35,6 +35,8 @@ SOLVERS: tuple[Sampler, ...] = (
     *(DpmMultistep(2), DpmMultistep(2, midpoint=True), DpmMultistep(3), DpmNoise(2)),
     *(Deis(3), Heun(), RungeKutta("midpoint")),
 )
+# The ones that win on exact denoisers, for a network whose every evaluation takes time.
+FEW = (AdamsMoulton(1), AdamsMoulton(2), AdamsMoulton(3), UniPc(2), DpmMultistep(2, midpoint=True), Deis(3))
 GRIDS: tuple[Grid, ...] = (
     Uniform(),
     *(Angle(power) for power in (1.0, 1.5, 2.0, 3.0)),
@@ -158,6 +160,7 @@ def tune(
     *,
     keep: int = 4,
     rounds: int = 24,
+    solvers: tuple[Sampler, ...] = SOLVERS,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Choice, Choice]:
     """The best fitted choice for a number of evaluations, and the best unfitted one it is to be compared with.
@@ -170,7 +173,8 @@ def tune(
     truth = reference(denoiser, x1)
     cut = max(1, len(x1) * 3 // 4)
     seen, unseen = slice(cut), slice(cut, None) if cut < len(x1) else slice(None)
-    found = sorted(survey(denoiser, x1, truth, budget, rows=seen), key=lambda choice: choice.error)
+    say(f"trying {len(solvers)} solvers on {len(GRIDS)} grids")
+    found = sorted(survey(denoiser, x1, truth, budget, solvers=solvers, rows=seen), key=lambda choice: choice.error)
     fitted: list[Choice] = []
     for choice in _varied(found, keep):
         error = functools.partial(_of_times, denoiser, choice.sampler, x1, truth, seen)

@@ -19,7 +19,7 @@ from reverie.denoisers import Condition, Denoiser
 from reverie.processes import Gaussian
 from reverie.samplers import chunk_size, tune
 from reverie.samplers.base import prior
-from reverie.samplers.tuning import Choice
+from reverie.samplers.tuning import FEW, Choice
 from reverie.training.model import Model
 from reverie.training.recipe import Config, validated
 
@@ -35,7 +35,7 @@ def tune_model(
 ) -> tuple[Choice, Choice]:
     """The best fitted choice for a number of denoiser calls, and the best unfitted one.
 
-    `starts` trajectories (default: 16 for images, 512 for points), labels in turn; `effort` is how often each time of
+    `starts` trajectories (default: 16 images, up to 512 points), labels in turn; `effort` is how often each time of
     the grid is moved. Raises UserError for a process that is not Gaussian or fewer than 2 evaluations.
     """
     if not isinstance(model.process, Gaussian):
@@ -47,7 +47,7 @@ def tune_model(
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     denoiser: Denoiser = model if labels is None else model.given(Condition(labels.to(device)))
     x1 = prior(model, (count, *model.spec.shape)).sample(Rng(seed).fork("tune"))
-    return tune(denoiser.eval(), x1, evaluations, keep=2, rounds=effort, progress=progress)
+    return tune(denoiser.eval(), x1, evaluations, keep=2, rounds=effort, solvers=FEW, progress=progress)
 
 
 def keep_choice(folder: str | Path, choice: Choice) -> Path:
