@@ -62,6 +62,21 @@ def test_samples_of_glyphs_are_not_mirrored_either(tmp_path):
     assert upright_share(native, mirror=True) < 0.02
 
 
+@pytest.mark.slow
+def test_samples_of_one_hue_have_its_channel_means(tmp_path, rng):
+    shade = np.array([200, 90, 30])
+    for i in range(500):
+        noise = rng.normal(0, 12, (16, 16, 3)) + rng.normal(0, 20)
+        write(tmp_path / "set" / f"{i}.png", encode_picture((shade + noise).clip(0, 255).astype(np.uint8), "png"))
+    session = Session.begin(str(tmp_path / "set"), {"training": {"minutes": 2}}, path=tmp_path / "run")
+    assert session.go() == 0
+    model = load(tmp_path / "run")
+    means = model.spec.scale.decode(model.draw(256)).double().mean((0, 2, 3)) / 255
+    data = open_data(tmp_path / "set")
+    expected = data.native(torch.arange(500)).double().mean((0, 2, 3)) / 255
+    assert float((means - expected).abs().max()) < 0.02
+
+
 def test_class_folders_give_labels_by_name(tmp_path, rng):
     data = open_data(folder_of(tmp_path, rng, [f"{c}/{i}.png" for c in ("dog", "cat") for i in range(3)]))
     assert data.spec.classes == ("cat", "dog")
