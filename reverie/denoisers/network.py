@@ -104,7 +104,7 @@ class NetworkDenoiser(Learned):
     def _learned(self, raw: Tensor, xt: Tensor, t: Scalar) -> Tensor:
         """√((β^v β̃^(1−v) − β̃)/c_0²) with v = sigmoid(raw), for the step from t to t − 1/T."""
         s = t - 1 / self.steps
-        s = s.clamp(min=0.1 / self.steps) if isinstance(s, Tensor) else max(s, 0.1 / self.steps)
+        s = torch.maximum(s, 0.1 * torch.as_tensor(t)) if isinstance(s, Tensor) else max(s, 0.1 * t)
         c0, _, std = self.process.bridge_coefficients(s, t)
         beta = expand(self.process.schedule.ratio(s, t)[1] ** 2, xt)
         beta_tilde = expand(std**2, xt)

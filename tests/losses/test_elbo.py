@@ -149,6 +149,18 @@ def test_a_learned_variance_lies_between_the_two_in_log_space(raw: float) -> Non
         assert torch.allclose(found**2, torch.tensor(beta**v * (beta_tilde_std**2) ** (1 - v), dtype=torch.float64))
 
 
+@pytest.mark.parametrize("t", [1e-9, 1e-5, 1e-3, 0.0105])
+def test_a_learned_variance_is_stated_at_times_within_the_first_step(t: float) -> None:
+    """Where samplers and the ODE go: a number and a batch give the same, between a point's std 0 and σ/α."""
+    denoiser = NetworkDenoiser(Gaussian(LinearBeta(100)), Constant(0.0), Eps(), learned_std=True, steps=100)
+    xt = torch.zeros(2, 2, dtype=torch.float64)
+    one, batch = denoiser(xt, t).std, denoiser(xt, torch.full((2,), t, dtype=torch.float64)).std
+    assert torch.allclose(one, batch)
+    schedule = denoiser.process.schedule
+    assert (one > 0).all()
+    assert (one <= schedule.sigma(t) / schedule.alpha(t)).all()
+
+
 @pytest.mark.parametrize(
     "refused",
     [
