@@ -33,12 +33,13 @@ from reverie.guidance import (
     RePaint,
     Twisted,
 )
-from reverie.samplers import Sampler
-from reverie.training.model import Model
+from reverie.samplers import Sampler, prior, trajectory
+from reverie.training.model import Model, Walk
 from reverie.training.smc import smc
 
 TASKS = ("inpaint", "super-resolution", "deblur", "motion-deblur", "colourise", "denoise", "sensing")
 EXTRA = ("repaint", "particles")
+BLOCK = 8  # samples that are computed together
 QUIET = 0.02  # noise that particles give an observation said to have none
 
 
@@ -141,13 +142,26 @@ def restore(
     own = label if model.spec.classes else None
     if method == "particles":
         return _by_particles(model, observation, count, own, steps, particles, seed)
-    walker: Any = sampler or model.walk(1).sampler
+    walk = model.walk(count, sampler=sampler, steps=steps)
     if method == "repaint":
-        walker = RePaint(walker, repeats)
-    x = model.draw(
-        count, label=own, seed=seed, steps=steps, sampler=cast(Sampler, walker), wrap=wrap, progress=progress
-    )
-    return Restored(observation.settle(x))
+        walk = replace(walk, sampler=cast(Sampler, RePaint(walk.sampler, repeats)))
+    condition = model.condition(1, own, None, 0)
+    guided = wrap(model if condition is None else model.given(condition)).eval()
+    return Restored(observation.settle(_walked(guided, walk, Rng(seed).fork("restore"), progress)))
+
+
+@torch.inference_mode()
+def _walked(guided: Denoiser, walk: Walk, rng: Rng, progress: Callable[[int], None] | None) -> Tensor:
+    """Sample i draws from stream i alone, in small whole blocks: few samples are wanted, and each is dear."""
+    count, out = walk.shape[0], []
+    for start in range(0, count, BLOCK):
+        streams = rng.at(start)
+        x1 = prior(guided, (BLOCK, *walk.shape[1:])).sample(streams.fork("prior"))
+        *_, last = trajectory(guided, walk.sampler, x1, walk.times, rng=streams)
+        out.append(last.x[: count - start].cpu())
+        if progress:
+            progress(min(start + BLOCK, count))
+    return torch.cat(out)
 
 
 def contents(spec: Spec, observation: Observation, restored: Restored, made: dict[str, Any]) -> dict[str, bytes]:
