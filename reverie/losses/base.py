@@ -22,6 +22,15 @@ class Loss(ABC):
     def __call__(self, denoiser: Denoiser, x0: Tensor, *, rng: Rng) -> Tensor:
         """The loss of each example, (B,)."""
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """What the objective remembers from one update to the next, for resuming; nothing, for most."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take up what `state_dict` gave."""
+        if state:
+            raise ValueError(f"{type(self).__name__} remembers nothing, but was given {', '.join(sorted(state))}")
+
 
 class TimedLoss(Loss, ABC):
     """An objective that is an average over times: the law of times and the loss at given times, apart."""

@@ -105,7 +105,8 @@ class FullBound(TimedLoss):
         return {"history": self.history.clone(), "seen": self.seen.clone()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self.history, self.seen = state["history"].clone(), state["seen"].clone()
+        if state:
+            self.history, self.seen = state["history"].clone(), state["seen"].clone()
 
 
 class ContinuousBound(TimedLoss):

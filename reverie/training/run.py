@@ -146,6 +146,7 @@ class Run:
             "model": self.denoiser.state_dict(),
             "average": self.average.module.state_dict(),
             "optimizer": optimizer,
+            **({"loss": memory} if (memory := self.loss.state_dict()) else {}),
         }
 
     def names(self) -> list[str]:
@@ -166,6 +167,7 @@ class Run:
         """Continue from a checkpoint; returns a line for each thing that makes the continuation not bitwise."""
         self.denoiser.load_state_dict(saved.tensors["model"])
         self.average.module.load_state_dict(saved.tensors["average"])
+        self.loss.load_state_dict(saved.tensors.get("loss", {}))
         restore_optimizer(self.optimizer, self.names(), saved.tensors["optimizer"], saved.state["optimizer"])
         self.step, self.planned = saved.step, saved.state["planned"]
         now = {"threads": torch.get_num_threads(), "processes": self.world.size, "torch": torch.__version__}
