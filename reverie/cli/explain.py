@@ -16,6 +16,7 @@ PAGES = {
     "langevin": "annealed_langevin",
     "paths": "paths",
     "fokker-planck": "fokker_planck",
+    "jarzynski": "jarzynski",
 }
 DESCRIPTION = "Show a page of the theory: its numbers are computed now, its picture is written beside you."
 

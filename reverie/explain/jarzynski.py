@@ -19,25 +19,35 @@ from torch import Tensor
 from reverie.core.distributions import Normal
 from reverie.core.rng import Rng
 from reverie.denoisers import GaussianData
-from reverie.likelihoods.importance import Importance, free_energy
+from reverie.explain.page import Page
+from reverie.likelihoods.importance import Importance, free_energy, free_energy_error
 from reverie.processes import Gaussian, VpCosine
 
 COLOURS = ("#d1495b", "#b7791f", "#1f4e79", "#3a7d44")
 STEPS = (4, 16, 64)
 
 
-def jarzynski(*, paths: int = 4000, seed: int = 0) -> Figure:
-    """The page: work of `paths` walks to one point of 2-D normal data, in 4, 16 and 64 steps of fixed variance β."""
+def jarzynski(*, paths: int = 4000, seed: int = 0) -> Page:
+    """Work of `paths` walks to one point of 2-D normal data, in 4, 16 and 64 steps of fixed variance β."""
     mean, std = torch.tensor([-0.5, 0.5], dtype=torch.float64), torch.tensor([0.3, 0.6], dtype=torch.float64)
     oracle = GaussianData(Gaussian(VpCosine()), mean, std)
     x0 = torch.tensor([[-0.4, 0.8]], dtype=torch.float64)
-    works, truths = {}, {}
+    works, differences, numbers = {}, {}, {}
     for steps in STEPS:
         likelihood = Importance(steps=steps, particles=1, v=1.0)
         name = f"{steps} steps"
-        works[name] = likelihood.works(oracle, x0.expand(paths, 2), rng=Rng(seed).fork(steps))[0]
-        truths[name] = -float(chain_law(oracle, steps, v=1.0).log_prob(x0))
-    return work_distribution(works, truths)
+        work = works[name] = likelihood.works(oracle, x0.expand(paths, 2), rng=Rng(seed).fork(steps))[0]
+        difference = differences[name] = -float(chain_law(oracle, steps, v=1.0).log_prob(x0))
+        numbers[f"{name}: mean work (the bound), nats"] = float(work.mean())
+        numbers[f"{name}: free energy from all paths, nats"] = float(free_energy(work[:, None])[0])
+        numbers[f"{name}: its standard error"] = float(free_energy_error(work[:, None])[0])
+        numbers[f"{name}: ΔF = −log p(x₀) in closed form"] = difference
+    text = (
+        "The work W of a path, log q(path | x₀) − log p(path, x₀), is above −log p(x₀) on average: the variational\n"
+        "bound. exp(−W) averages to p(x₀) exactly (Jarzynski), so many paths find what each alone misses. More steps\n"
+        "waste less work: the histogram narrows, and the bound meets the free energy."
+    )
+    return Page("Work and free energy", text, work_distribution(works, differences), numbers)
 
 
 def chain_law(oracle: GaussianData, steps: int, *, v: float) -> Normal:

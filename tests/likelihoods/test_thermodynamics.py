@@ -62,7 +62,13 @@ def test_the_page_on_work_shows_three_widths_and_one_free_energy() -> None:
     pytest.importorskip("matplotlib")
     from reverie.explain.jarzynski import jarzynski
 
-    figure = jarzynski(paths=200)
-    left, right = figure.axes
+    page = jarzynski(paths=1500)
+    left, right = page.figure.axes
     assert len(right.get_lines()) == 9
     assert "W" in left.get_xlabel()
+    for steps in (4, 16, 64):
+        free, error, truth = (
+            page.numbers[f"{steps} steps: {name}"]
+            for name in ("free energy from all paths, nats", "its standard error", "ΔF = −log p(x₀) in closed form")
+        )
+        assert abs(free - truth) < 4 * error
