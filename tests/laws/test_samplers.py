@@ -51,7 +51,8 @@ def observed_order(sampler: Sampler, denoiser: Denoiser, steps: int = 64) -> flo
 def test_a_deterministic_sampler_has_its_declared_order(sampler):
     assert observed_order(sampler, mixture()) == pytest.approx(sampler.order, abs=0.2)
     # on one Gaussian the error's leading terms nearly cancel for some widths: wider data and more steps
-    assert observed_order(sampler, gaussian_data(std=1.5), 256) == pytest.approx(sampler.order, abs=0.2)
+    steps = 256 if sampler.order >= 3 and sampler.evaluations == 1 else 96
+    assert observed_order(sampler, gaussian_data(std=1.5), steps) == pytest.approx(sampler.order, abs=0.2)
 
 
 @pytest.mark.parametrize("sampler", ALL, ids=repr)
@@ -64,9 +65,7 @@ def test_a_step_of_no_length_changes_nothing(sampler):
 
 
 @pytest.mark.parametrize("sampler", ALL, ids=repr)
-@pytest.mark.parametrize(
-    "schedule", [VpLinear(), VpCosine(), Edm(), Flow(), Cosine(steps=50)], ids=lambda s: type(s).__name__
-)
+@pytest.mark.parametrize("schedule", [VpCosine(), Edm(), Cosine(steps=50)], ids=lambda s: type(s).__name__)
 def test_an_example_does_not_depend_on_the_batch_it_is_in(sampler, schedule):
     denoiser = Mixture(
         Gaussian(schedule), torch.tensor([0.5, 0.5]), torch.tensor([[-0.5, 0.2], [0.4, 0.6]]), torch.tensor([0.1, 0.2])
@@ -265,7 +264,7 @@ def test_a_wrong_variance_fails_the_law_of_moments():
 def test_points_as_data_end_on_one_of_them():
     points = torch.tensor([[-1.0, 0.0], [1.0, 0.5], [0.0, -1.0]]).double()
     denoiser = EmpiricalData(Gaussian(SCHEDULE), points)
-    x = torch.randn(32, 2, generator=torch.Generator().manual_seed(0)).double()
+    x = torch.randn(16, 2, generator=torch.Generator().manual_seed(0)).double()
     for sampler in DETERMINISTIC:
-        last = walk(denoiser, sampler, x, Karras(sigma_min=0.02).times(denoiser.process, 40))
+        last = walk(denoiser, sampler, x, Karras(sigma_min=0.02).times(denoiser.process, 30))
         assert float(torch.cdist(last, points).min(1).values.max()) < 0.05, sampler
