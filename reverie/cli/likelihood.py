@@ -242,13 +242,14 @@ def _summary(part: Part) -> dict[str, Any]:
 
 def _pictures(model: Model, results: list[Any]) -> dict[str, bytes]:
     """Terms by time, rate against distortion, entropies by step; the most and least likely of the first part."""
+    from reverie.processes import Gaussian
     from reverie.training import artefacts, likelihood_plots
 
     drawn = {}
     for method, likelihood, parts in results:
         if all(part.bound.curve is not None for part in parts):
             drawn[f"terms-{method}.png"] = likelihood_plots.terms({part.name: part.bound for part in parts})
-        if method == "elbo":
+        if method == "elbo" and isinstance(model.process, Gaussian):
             drawn["rate-distortion.png"] = likelihood_plots.tradeoff(model, likelihood, parts[0].x0[:64])
             drawn["entropy.png"] = likelihood_plots.entropy(model, parts[0].x0[:8])
     first = results[0][2][0]

@@ -20,9 +20,10 @@ from reverie.core.rng import Rng
 from reverie.core.units import level_width
 from reverie.data import Dataset
 from reverie.denoisers import Condition, gaussian
-from reverie.denoisers.decoder import Continuous, Decoder, Discretised
+from reverie.denoisers.decoder import Continuous, Decoder, Discretised, Posterior
 from reverie.likelihoods import Bound, Dequantised, Elbo, Exact, Hutchinson, Importance, Likelihood, Ode, Vlb, evaluate
 from reverie.likelihoods.solvers import Adaptive
+from reverie.processes import Gaussian
 from reverie.training.model import Model
 
 METHODS = ("elbo", "vlb", "ode", "importance")
@@ -71,6 +72,9 @@ def steps_of(model: Model) -> int:
 
 
 def decoder_of(model: Model) -> Decoder:
+    """Levels of a normal, its density, or what the denoiser itself states where no Gaussian noise is added."""
+    if getattr(model.process, "schedule", None) is None:
+        return Posterior()
     bins = model.spec.scale.bins
     return Discretised(bins) if bins else Continuous()
 
@@ -78,7 +82,12 @@ def decoder_of(model: Model) -> Decoder:
 def likelihood_for(model: Model, method: str, effort: Effort, *, v: float | None = None) -> Likelihood:
     """The method, set up for this model and its data. Raises UserError for an unknown method."""
     decoder, bins = decoder_of(model), model.spec.scale.bins
-    if v is None and not model.config["denoiser"].get("learned_std"):
+    plain = isinstance(model.process, Gaussian)
+    if not plain and method in ("vlb", "ode"):
+        raise UserError(
+            f"method '{method}' needs a Gaussian process, not {model.config['process']['name']}; use 'elbo'"
+        )
+    if v is None and plain and not model.config["denoiser"].get("learned_std"):
         v = 1.0  # a network that states no spread: the larger of the two fixed variances, as published
     if method == "elbo":
         steps = steps_of(model)

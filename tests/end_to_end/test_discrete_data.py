@@ -9,6 +9,7 @@ from reverie.data import open_data
 from reverie.likelihoods import Elbo
 from reverie.training.model import load, sample
 from reverie.training.recipe import merge, read_recipe, validated
+from reverie.training.scoring import Effort, likelihood_for
 from reverie.training.session import Session
 
 SMALL = {
@@ -30,6 +31,10 @@ def test_a_heartbeat_is_learnt_from_the_recipe_alone(tmp_path):
     nats = Elbo(steps=200, terms=40)(model, x0, rng=Rng(0)).total
     # coin tosses with P(1) = 1/5 cost 14.4 bits, the truth is 2.3
     assert float(nats.mean()) / 0.6931 < 6.0
+    scored = likelihood_for(model, "elbo", Effort(64, terms=40, particles=2))(model, x0, rng=Rng(1)).total
+    assert float(scored.mean()) / 0.6931 < 6.0
+    with pytest.raises(UserError, match="needs a Gaussian process"):
+        likelihood_for(model, "ode", Effort(64, terms=40, particles=2))
     drawn = sample(model, 32)
     assert drawn.dtype == torch.bool
     assert abs(float(drawn.double().mean()) - 0.2) < 0.05
