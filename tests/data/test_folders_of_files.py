@@ -53,16 +53,6 @@ def test_glyphs_are_never_mirrored():
 
 
 @pytest.mark.slow
-def test_samples_of_glyphs_are_not_mirrored_either(tmp_path):
-    """Two minutes of training by the defaults; blurred samples may be ambiguous, mirror images must be next to none."""
-    session = Session.begin("glyphs", {"training": {"minutes": 2}}, path=tmp_path / "run")
-    assert session.go() == 0
-    model = load(tmp_path / "run")
-    native = model.spec.scale.decode(model.draw(200))[:, 0]
-    assert upright_share(native, mirror=True) < 0.02
-
-
-@pytest.mark.slow
 def test_samples_of_one_hue_have_its_channel_means(tmp_path, rng):
     shade = np.array([200, 90, 30])
     for i in range(500):
