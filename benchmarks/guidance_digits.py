@@ -35,7 +35,7 @@ from reverie.guidance import (
     Replacement,
     Smoothness,
 )
-from reverie.samplers import Sampler, prior, trajectory
+from reverie.samplers import Ancestral, Sampler, prior, trajectory
 from reverie.training.classifier import load_classifier
 from reverie.training.guides import Strength, guide
 from reverie.training.model import Model, load
@@ -118,7 +118,7 @@ def together(model: Model, mask: Mask, x: Tensor, method: str, samples: int) -> 
     seen = Observation(mask, mask.apply(x).repeat_interleave(samples, 0))
     guided = around(method, seen, model.spec)(model)
     walk = model.walk(len(seen.y))
-    sampler = cast(Sampler, RePaint(walk.sampler, 5)) if method == "repaint" else walk.sampler
+    sampler = cast(Sampler, RePaint(Ancestral(), 5)) if method == "repaint" else Ancestral()
     x1 = prior(model, walk.shape).sample(Rng(0).fork("prior"))
     *_, last = trajectory(guided, sampler, x1, walk.times, rng=Rng(0))
     return seen.settle(last.x).unflatten(0, (-1, samples))

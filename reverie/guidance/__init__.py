@@ -1,6 +1,7 @@
 """Guidance: denoisers made of denoisers. Conditions, other priors, inverse problems, and particles for exactness."""
 
 from reverie.guidance.base import Guidance, Twist, Twisted
+from reverie.guidance.bounded import Bounded
 from reverie.guidance.classifier import Classifier, ComponentClassifier, NoisyClassifier
 from reverie.guidance.classifier_free import Auto, ClassifierFree
 from reverie.guidance.composition import Blend, Product
@@ -16,6 +17,7 @@ __all__ = [
     "Auto",
     "Blend",
     "Blur",
+    "Bounded",
     "Classifier",
     "ClassifierFree",
     "Closeness",

@@ -20,8 +20,8 @@ from reverie.data import Spec, is_picture, to_picture
 from reverie.denoisers import Condition, Denoiser
 from reverie.guidance import (
     Blur,
+    Bounded,
     Grey,
-    Guidance,
     Identity,
     Mask,
     Matrix,
@@ -33,7 +33,7 @@ from reverie.guidance import (
     RePaint,
     Twisted,
 )
-from reverie.samplers import Sampler, prior, trajectory
+from reverie.samplers import Ancestral, Sampler, prior, trajectory
 from reverie.training.model import Model, Walk
 from reverie.training.smc import smc
 
@@ -90,14 +90,24 @@ def _mask(shape: tuple[int, ...], mask: Tensor | None, part: str, share: float, 
     return Mask.half(shape, part)
 
 
-def around(method: str, observation: Observation, spec: Spec) -> Callable[[Denoiser], Guidance]:
-    """The guidance that a method puts around a denoiser. Raises UserError for an unknown method."""
+def around(method: str, observation: Observation, spec: Spec) -> Callable[[Denoiser], Denoiser]:
+    """The guidance of a method around a denoiser, within the data's bounds. Raises UserError for an unknown one."""
     if method not in methods():
         raise unknown("method", method, methods())
     name = {"repaint": "replacement", "particles": "moment-matching"}.get(method, method)
     entry = catalog.find("guidance", name)
     own = {"data_std": spec.std} if "data_std" in [o.name for o in catalog.options("guidance", name)] else {}
-    return lambda inner: entry(inner, observation, **own)
+    if spec.scale.low is None or spec.scale.high is None:
+        return lambda inner: entry(inner, observation, **own)
+    low, high = _bounds(spec)
+    return lambda inner: Bounded(entry(inner, observation, **own), low=low, high=high)
+
+
+def _bounds(spec: Spec) -> tuple[float, float]:
+    """The data's bounds in model units."""
+    ends = torch.tensor([spec.scale.low, spec.scale.high], dtype=torch.float64)
+    centre, spread = torch.tensor(spec.scale.center), torch.tensor(spec.scale.spread)
+    return float(((ends[0] - centre) / spread).min()), float(((ends[1] - centre) / spread).max())
 
 
 @dataclass(frozen=True)
@@ -132,7 +142,7 @@ def restore(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Restored:
-    """Samples of p(x_0 | y). A noiseless observation is met exactly by every sample.
+    """Samples of p(x_0 | y), by ancestral steps unless told otherwise. A noiseless observation is met exactly.
 
     Raises UserError for an unknown method, label, or an observation of another shape than the model's data.
     """
@@ -142,7 +152,7 @@ def restore(
     own = label if model.spec.classes else None
     if method == "particles":
         return _by_particles(model, observation, count, own, steps, particles, seed)
-    walk = model.walk(count, sampler=sampler, steps=steps)
+    walk = model.walk(count, sampler=sampler or Ancestral(), steps=steps)
     if method == "repaint":
         walk = replace(walk, sampler=cast(Sampler, RePaint(walk.sampler, repeats)))
     condition = model.condition(1, own, None, 0)

@@ -11,6 +11,7 @@ from reverie.denoisers import Condition, Denoiser, GaussianData, Mixture
 from reverie.guidance import (
     Auto,
     Blend,
+    Bounded,
     Classifier,
     ClassifierFree,
     ComponentClassifier,
@@ -166,9 +167,16 @@ def blend(schedule: Schedule) -> Problem:
     return Problem(lambda scale: Blend(parts, evidence, weights=weights) if scale else data, data, data)
 
 
+def bounded(schedule: Schedule) -> Problem:
+    """Bounds so wide that nothing reaches them."""
+    data = gaussian_data(schedule)
+    return Problem(lambda scale: Bounded(data, low=-1e9, high=1e9), data, data)
+
+
 PROBLEMS: dict[str, Callable[[Schedule], Problem]] = {
     "auto": auto,
     "blend": blend,
+    "bounded": bounded,
     "classifier": by_classifier,
     "classifier-free": classifier_free,
     "direct-potential": tilted(DirectPotential, exact=True),

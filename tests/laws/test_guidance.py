@@ -7,7 +7,7 @@ from sampler_oracles import entries
 
 from reverie.core import catalog
 from reverie.core.rng import Rng
-from reverie.guidance import Classifier, ComponentClassifier
+from reverie.guidance import Bounded, Classifier, ComponentClassifier
 from reverie.processes import Edm, Flow, VpCosine, VpLinear
 from reverie.samplers import Ancestral, Karras, Uniform, sample, trajectory
 
@@ -82,7 +82,7 @@ def test_an_example_does_not_depend_on_the_batch_it_is_in(name):
     assert torch.allclose(alone, guided(points(), 0.4).mean, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "blend"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("blend", "bounded")])
 def test_outside_its_interval_a_guidance_rests(name):
     guided, rest = problem(name).guided(3.0), problem(name).guided(problem(name).guided(1.0).neutral)
     level = VpLinear().sigma(0.5) / VpLinear().alpha(0.5)
@@ -118,6 +118,13 @@ def test_a_wrong_shift_is_far_from_the_conditional(mutant):
     wrong = mutant(case.inner, ComponentClassifier(case.inner), label=label)
     error = (wrong(points(), 0.7).mean - case.truth(points(), 0.7).mean).abs().max()
     assert error > 0.05
+
+
+def test_bounds_hold_whatever_a_guidance_makes_of_a_belief():
+    wild = problem("classifier").guided(1000.0)
+    held = Bounded(wild, low=-0.5, high=0.8)(points(), 0.6).mean
+    assert torch.equal(held, wild(points(), 0.6).mean.clamp(-0.5, 0.8))
+    assert wild(points(), 0.6).mean.abs().max() > 2
 
 
 def test_data_without_spread_cannot_be_moved():
