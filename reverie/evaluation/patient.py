@@ -1,0 +1,173 @@
+"""What the doctor looks at: a run's description, its log, its data as they are now, its weights and some samples."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reverie import metrics
+from reverie.core import catalog
+from reverie.core.errors import UserError
+from reverie.core.rng import Rng
+from reverie.data import Dataset, Spec, open_data
+from reverie.evaluation.features import choose
+from reverie.evaluation.measures import gaussian_fit
+from reverie.losses import TimedLoss
+from reverie.metrics import Estimate
+from reverie.training.artefacts import moments
+from reverie.training.assemble import build_denoiser, build_loss
+from reverie.training.checkpoint import Checkpoints
+from reverie.training.folder import RunFolder
+from reverie.training.model import Model, load
+from reverie.training.recipe import Config, merge, validated
+from reverie.training.scoring import condition_of
+
+LEVELS, COUNT, SAMPLES = 8, 256, 300
+
+
+@dataclass(frozen=True)
+class Health:
+    """How far samples are from data: energy distance, that of real data in their place, and of a Gaussian fit."""
+
+    distance: Estimate
+    floor: Estimate
+    gaussian: float
+
+    @property
+    def apart(self) -> bool:
+        """Surely told from data: five standard errors beyond real data, and a tenth of the way to the Gaussian."""
+        error = (self.distance.error**2 + self.floor.error**2) ** 0.5
+        gap = self.distance.value - self.floor.value
+        return not gap <= max(5 * error, 0.1 * (self.gaussian - self.floor.value))
+
+
+class Patient:
+    """A run opened as far as it can be; `refusal` says why its data, and `unreadable` why its model, could not be."""
+
+    def __init__(self, path: str | Path, *, seed: int = 0) -> None:
+        folder, described = RunFolder.open(path)
+        self.path, self.seed, self.log = Path(path), seed, folder.metrics()
+        self.config: Config = validated(described["config"])
+        self.spec = Spec.from_json(described["spec"])
+        self.refusal, self.unreadable = "", ""
+        self.dataset: Dataset | None = None
+        self.model: Model | None = None
+        self.raw: Model | None = None
+        try:
+            self.dataset = open_data(described["source"], **described["reading"])
+        except UserError as error:
+            self.refusal = str(error)
+        try:
+            self.model = load(path)
+            self.raw = _without_average(self.path, self.model)
+        except UserError as error:
+            self.unreadable = str(error)
+
+    @property
+    def fits(self) -> bool:
+        """Whether data and model are there, and of one shape."""
+        return self.dataset is not None and self.model is not None and self.dataset.spec.shape == self.model.spec.shape
+
+    def indices(self) -> tuple[Tensor, Tensor]:
+        """Training and held-out examples; all of them twice where nothing is held out."""
+        assert self.dataset is not None
+        train, held = self.dataset.split(float(self.config["training"].get("holdout", 0.1)), int(self.config["seed"]))
+        return train, held if len(held) >= 40 else train
+
+    @torch.inference_mode()
+    def loss(self, model: Model) -> float:
+        """The mean loss over times on held-out examples, as training logs it."""
+        assert self.dataset is not None
+        index = self.indices()[1][:COUNT]
+        condition, x0 = condition_of(self.dataset, index, torch.device("cpu")), self.dataset.rows(index)
+        bound = model if condition is None else model.given(condition)
+        loss, rng = build_loss(model.config), Rng(int(self.config["seed"])).fork("held out")
+        if not isinstance(loss, TimedLoss):
+            return float(loss(bound, x0, rng=rng).mean())
+        times = loss.times.quantile((torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS, model.process)
+        return sum(
+            float(loss.at(bound, x0, t.expand(len(x0)), rng=rng.fork(k)).mean()) for k, t in enumerate(times)
+        ) / len(times)
+
+    def logged(self) -> float | None:
+        """The last held-out loss in the log."""
+        return next((e["held_out"] for e in reversed(self.log) if e.get("held_out") is not None), None)
+
+    def losses(self) -> list[float]:
+        """The training loss of each logged update."""
+        return [e["loss"] for e in self.log if "loss" in e]
+
+    def draw(self, steps: int | None = None) -> Tensor:
+        """Samples in model units."""
+        assert self.model is not None
+        return self.model.draw(SAMPLES, seed=self.seed, steps=steps)
+
+    def health(self, samples: Tensor) -> Health:
+        """Samples beside all data; a finite answer needs finite samples."""
+        assert self.dataset is not None
+        index = self.indices()
+        train, real = (self.dataset.rows(i[:2000]) for i in (index[0], torch.cat(index)))
+        space = choose("pca", train, None)
+        chosen = Rng(self.seed).fork("floor").uniform(len(train)).argsort()[:SAMPLES]
+        x, floor, simple, y = (
+            space.of(side) for side in (samples, train[chosen], gaussian_fit(train, SAMPLES, self.seed), real)
+        )
+        return Health(
+            metrics.estimate(metrics.energy_distance, x, y),
+            metrics.estimate(metrics.energy_distance, floor, y),
+            metrics.energy_distance(simple, y),
+        )
+
+    def matching(self, wanted: float) -> dict[str, Any] | None:
+        """The prediction or schedule under which these weights have the loss `wanted`; None if none does to 5 %."""
+        assert self.model is not None
+        found: list[tuple[float, dict[str, Any]]] = []
+        names = itertools.chain(
+            (("prediction", n) for n in catalog.names("denoisers", "Prediction")),
+            (("schedule", n) for n in catalog.names("processes", "Schedule")),
+        )
+        for section, name in names:
+            other = _as_if(self.model, section, name)
+            if other is not None:
+                found.append((abs(self.loss(other) / wanted - 1), {section: name}))
+        best = min(found, key=lambda pair: pair[0], default=(1.0, None))
+        return best[1] if best[0] < 0.05 else None
+
+
+def profile(spec: Spec) -> tuple[list[float], list[float]]:
+    """Means and spreads of the channels."""
+    return list(spec.mean), list(spec.spread)
+
+
+def profile_of(x: Tensor) -> tuple[list[float], list[float]]:
+    """Means and spreads of the channels of samples."""
+    return moments(x)
+
+
+def _as_if(model: Model, section: str, name: str) -> Model | None:
+    """The same weights under another prediction or schedule; None where that does not go together."""
+    options = {k: v for k, v in model.config[section].items() if k == "data_std"}
+    for entry in ({"name": name, **options}, {"name": name}):
+        try:
+            config = validated({**model.config, section: entry})
+            denoiser = build_denoiser(config, model.spec)
+            denoiser.load_state_dict(model.denoiser.state_dict())
+        except (UserError, ValueError, RuntimeError):
+            continue
+        return Model(denoiser.eval(), model.spec, config)
+    return None
+
+
+def _without_average(path: Path, model: Model) -> Model | None:
+    """The newest checkpoint's weights as the optimizer left them."""
+    saved = Checkpoints(path / "checkpoints", keep=1).latest() if (path / "checkpoints").is_dir() else None
+    if saved is None:
+        return None
+    denoiser = build_denoiser(merge(model.config), model.spec)
+    denoiser.load_state_dict(saved.tensors["model"])
+    return Model(denoiser.eval().requires_grad_(False), model.spec, model.config)
