@@ -32,18 +32,21 @@ LEVELS, COUNT, SAMPLES = 8, 256, 300
 
 @dataclass(frozen=True)
 class Health:
-    """How far samples are from data: energy distance, that of real data in their place, and of a Gaussian fit."""
+    """How far samples are from data: energy distance, of real data in their place and of a Gaussian fit; `scale` is
+    the mean distance of two real examples.
+    """
 
     distance: Estimate
     floor: Estimate
     gaussian: float
+    scale: float
 
     @property
     def apart(self) -> bool:
-        """Surely told from data: five standard errors beyond real data, and a tenth of the way to the Gaussian."""
+        """Surely told from data: by 5 errors, a tenth of the way to the Gaussian, 1 % of scale."""
         error = (self.distance.error**2 + self.floor.error**2) ** 0.5
         gap = self.distance.value - self.floor.value
-        return not gap <= max(5 * error, 0.1 * (self.gaussian - self.floor.value))
+        return not gap <= max(5 * error, 0.1 * (self.gaussian - self.floor.value), 0.01 * self.scale)
 
 
 class Patient:
@@ -121,6 +124,7 @@ class Patient:
             metrics.estimate(metrics.energy_distance, x, y),
             metrics.estimate(metrics.energy_distance, floor, y),
             metrics.energy_distance(simple, y),
+            float(torch.pdist(floor).mean()),
         )
 
     def matching(self, wanted: float) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from reverie import __version__
 from reverie.core import files, modelfile
+from reverie.core.errors import UserError
 from reverie.core.rng import Rng
 from reverie.data import Dataset, Spec, is_picture, open_data
 from reverie.denoisers import Denoiser, EmpiricalData
@@ -32,6 +33,7 @@ from reverie.training.scoring import Effort, condition_of, likelihood_for, score
 
 FORMAT = 1  # raised whenever the same model would get other numbers
 SCORED = 200  # held-out examples that bits per dimension are measured on
+LEAST = 40  # examples on each side of a comparison
 LEVELS = 8  # noise levels of the loss curves
 KNOWN = 5000  # training examples that the best possible loss is computed from
 
@@ -68,12 +70,17 @@ def evaluate(
     train_index, held_index = dataset.split(
         float(model.config["training"].get("holdout", 0.1)), int(model.config["seed"])
     )
-    count = max(40, min(count, len(train_index)))
+    if len(held_index) < LEAST or len(train_index) < LEAST:
+        raise UserError(
+            f"'{path}' has {len(train_index)} training and {len(held_index)} held-out examples; a judgement needs "
+            f"{LEAST} of each: train with a larger --training.holdout"
+        )
+    count = max(LEAST, min(count, len(train_index)))
     say(f"drawing {count} samples")
     began = time.perf_counter()
     samples = model.draw(count, seed=seed)
     seconds = time.perf_counter() - began
-    held_index = held_index[Rng(seed).fork("held").uniform(len(held_index)).argsort()[: max(count, 40)]]
+    held_index = held_index[Rng(seed).fork("held").uniform(len(held_index)).argsort()[:count]]
     train, held = dataset.rows(train_index[:20_000]), dataset.rows(held_index)
     say("measuring")
     space = choose(features, train, dataset.labels(train_index[:20_000]))

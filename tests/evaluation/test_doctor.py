@@ -51,7 +51,7 @@ def of_points(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def of_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained(tmp_path_factory.mktemp("pictures"), pictures())
+    return trained(tmp_path_factory.mktemp("pictures"), pictures(), steps=600)
 
 
 def copied(run: Path, to: Path) -> Path:
