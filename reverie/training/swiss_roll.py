@@ -1,7 +1,7 @@
 """The swiss roll of the 2015 paper: 40 steps, a radial basis network of 16 units, learned noise, diagonal covariance.
 
 The data are points of the curve (θ cos θ, θ sin θ), θ = 1.5π(1 + 2u), without noise, each coordinate scaled to unit
-variance; the paper does not give its noise, and without any the bound is limited by the model alone. The 16 hidden units
+variance; the paper does not give its noise, and without any the bound is limited by the model alone. The hidden units
 are normalised radial bases of y = x_t/α, shared by all steps,
     φ_j = exp(−½ ‖y − c_j‖²/w_j²)/Σ_k exp(−½ ‖y − c_k‖²/w_k²)
 and every step reads mean and standard deviation of x_0 linearly from φ_j and φ_j (y − c_j)/σ: a plane for each unit,
