@@ -8,18 +8,21 @@ distance between samples of one class, as a share of that between real ones.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import matplotlib.pyplot as plt
 import torch
 from sklearn.svm import SVC
 from torch import Tensor
 
+from reverie import pictures
 from reverie.core.rng import Rng
-from reverie.data import open_data
+from reverie.data import open_data, to_picture
 from reverie.denoisers import Condition, Denoiser
 from reverie.guidance import (
     ClassifierFree,
@@ -42,6 +45,7 @@ from reverie.training.model import Model, load
 from reverie.training.restoring import around
 
 RESULT = Path(__file__).parent / "results" / "guidance_digits.json"
+FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 CFG, CLASSIFIER = (1.0, 1.5, 2.0, 4.0), (1.0, 2.0, 4.0, 8.0)
 
 
@@ -124,6 +128,32 @@ def together(model: Model, mask: Mask, x: Tensor, method: str, samples: int) -> 
     return seen.settle(last.x).unflatten(0, (-1, samples))
 
 
+def figure(model: Model, images: int = 8, samples: int = 6) -> bytes:
+    """A row for each held-out digit: what is seen, `samples` of what it may have been, the truth."""
+    _, _, held, _ = judge(model)
+    mask, x = Mask.half(tuple(model.spec.shape), "left"), held[:images]
+    found = together(model, mask, x, "moment-matching", samples)
+    rows = torch.cat((mask.apply(x)[:, None], found, x[:, None]), 1).flatten(0, 1)
+    return pictures.png(pictures.grid(to_picture(rows, model.spec), columns=samples + 2))
+
+
+def scale_figure(rows: list[dict[str, Any]]) -> bytes:
+    """Label accuracy and diversity against scale."""
+    plot, axes = plt.subplots(1, 2, figsize=(8, 3))
+    for name in ("cfg", "classifier"):
+        own = [row for row in rows if row["guidance"] == name]
+        for axis, key in zip(axes, ("right", "diversity"), strict=True):
+            axis.plot([row["scale"] for row in own], [row[key] for row in own], "o-", label=name)
+    for axis, title in zip(axes, ("asked-for labels", "distance within a class / real digits'"), strict=True):
+        axis.set(xlabel="scale", title=title, xscale="log")
+        axis.legend()
+    plot.tight_layout()
+    buffer = io.BytesIO()
+    plot.savefig(buffer, format="png", dpi=110)
+    plt.close(plot)
+    return buffer.getvalue()
+
+
 def scored(
     name: str,
     guess: Tensor,
@@ -196,6 +226,9 @@ def main() -> None:
         "inpainting": inpainting(model, arguments.images),
     }
     arguments.out.parent.mkdir(exist_ok=True)
+    FIGURES.mkdir(exist_ok=True)
+    (FIGURES / "guidance_scale.png").write_bytes(scale_figure(result["scales"]))
+    (FIGURES / "guidance_inpainting.png").write_bytes(figure(model))
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
