@@ -78,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
             distance, f"{c.coverage:.3f}", f"{c.seconds:.1f}",
         )  # fmt: skip
     console = Console(highlight=False, soft_wrap=True)
+    console.width = max(console.width, 110)  # whole numbers, in a pipe too
     console.print(table)
     console.print("* no other is better in distance, coverage and time together")
     for what, c in recommend(found, within=arguments.within).items():
