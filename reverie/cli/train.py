@@ -24,7 +24,9 @@ def add(verbs: Any) -> None:
     general = parser.add_argument_group("what and how long")
     general.add_argument("data", metavar="DATA", nargs="?", help="a path or the name of a built-in set")
     general.add_argument("--minutes", metavar="M", help="length of training in minutes (default: by the data)")
-    general.add_argument("--steps", metavar="N", help="length of training in updates, instead of minutes")
+    general.add_argument(
+        "--steps", metavar="N", help="length of training in updates; with --minutes, whichever ends first"
+    )
     general.add_argument("--out", metavar="FOLDER", help="run folder to make (default: runs/NAME)")
     general.add_argument("--resume", metavar="FOLDER", help="go on with the run in this folder")
     general.add_argument(
@@ -53,8 +55,6 @@ def run(arguments: argparse.Namespace) -> int:
         chosen["seed"] = arguments.seed
     chosen = merge(recipe, {"training": length}, chosen)
     chosen = validated({k: v for k, v in chosen.items() if v != {}}, partial=True)
-    if len(length) > 1:
-        raise UserError("give either --minutes or --steps, not both")
     if arguments.resume:
         _only_length(arguments)
     elif not arguments.data:

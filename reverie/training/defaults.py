@@ -25,24 +25,33 @@ BESIDE: dict[str, Config] = {
 }
 
 
+PASSES = 110  # over small data, after which a network of the default size begins to know them by heart
+SHORTEST = 1000  # updates, however few the data
+
+
 def choose(spec: Spec, count: int, chosen: Config) -> Config:
     """The whole configuration for this data: the defaults, overridden by what the user chose.
 
     `count` is the number of training examples. Entries with an option `data_std` or `bins` get the data's own.
     """
     length = {k: v for k, v in chosen.get("training", {}).items() if k in ("minutes", "steps")}
+    points = len(spec.shape) == 1
+    batch = chosen.get("training", {}).get("batch") or max(1, min(512 if points else 128, count))
     if not length:
         length = {"minutes": _minutes(spec)}
+        if not points:
+            length["steps"] = max(SHORTEST, PASSES * count // batch)
     minutes = float(length.get("minutes") or 10.0)
-    points = len(spec.shape) == 1
     by_data: Config = {
         "network": networks.suggest(spec.shape, count, minutes),
         "training": {
             **length,
-            "batch": max(1, min(512 if points else 128, count)),
+            "batch": batch,
             "learning_rate": 2e-3,
             "ema": 0.1,
+            **({"precision": "fp32"} if points else {}),  # coordinates have no pixels' tolerance for rounding
         },
+        **({"times": {"name": "log-normal", "mean": -0.5, "std": 1.6}} if points else {}),
     }
     process = merge(DEFAULTS, chosen)["process"]["name"]
     config = validated(merge(DEFAULTS, by_data, BESIDE.get(process, {}), chosen))
@@ -87,7 +96,9 @@ def explain(spec: Spec, count: int, config: Config) -> list[tuple[str, str]]:
     shape = "×".join(str(n) for n in spec.shape)
     labels = f", {len(spec.classes)} classes" if spec.classes else ""
     training = config["training"]
-    length = f"{training['steps']} steps" if training.get("steps") else f"{training['minutes']:g} minutes"
+    parts = [f"{training['minutes']:g} minutes"] if training.get("minutes") else []
+    parts += [f"{training['steps']} steps"] if training.get("steps") else []
+    length = "at most " * (len(parts) > 1) + " or ".join(parts)
     return [
         ("data", f"{spec.name}: {count} training examples of {shape} ({spec.kind}{labels})"),
         ("process", f"{line('process')}{beside('process', 'schedule')}"),

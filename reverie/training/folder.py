@@ -40,7 +40,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: str | Path, described: dict[str, Any], config: Config) -> RunFolder:
-        """A new folder with the run's description, whole or not at all. Raises UserError if something is already there."""
+        """A new folder with the run's description, whole or not at all. Raises UserError if something is there."""
         cls.absent(path)
         whole = Path(path)
         part = cls(whole.with_name(f".{whole.name}.tmp-{os.getpid()}"))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Training:
     """Length, optimizer and bookkeeping of a run.
 
-    `minutes` is turned into `steps` by timing the first steps; give either. Rates are per update, an update is one
-    step of the optimizer on `batch` examples in all (over every process, in `accumulate` parts).
+    `minutes` are turned into steps by timing the first ones; with `steps` too, whichever ends first. Rates are per
+    update; an update is one step of the optimizer on `batch` examples in all, over every process.
     """
 
     minutes: float | None = None
@@ -53,7 +53,7 @@ class Training:
 
 HELP = {
     "minutes": "length of training in minutes (measured, then turned into steps)",
-    "steps": "length of training in updates",
+    "steps": "length of training in updates; with minutes too, whichever ends first",
     "batch": "examples per update, over all processes",
     "accumulate": "parts an update's batch is computed in (less memory, same result)",
     "learning_rate": "peak learning rate of AdamW",

@@ -190,15 +190,14 @@ class Session:
 
     def _length(self, step: int) -> None:
         """Fix, and later correct, the number of updates of a run whose length was given in minutes."""
-        minutes = self.run.options.minutes
-        if self.run.options.steps or not minutes:
-            if self.run.planned is None:
-                self.run.planned = self.run.options.steps
+        options, planned = self.run.options, self.run.planned
+        if not options.minutes:
             return
-        known, planned, left = len(self._durations), self.run.planned, 60 * minutes - self.elapsed
-        first = planned is None and (known >= PROBE or left <= 0)
-        if first or (planned and any(step == round(share * planned) for share in REPLAN)):
-            self.run.planned = self.world.same(step + plan(self._durations, left))
+        left = 60 * options.minutes - self.elapsed
+        first = planned is None and (len(self._durations) >= PROBE or left <= 0)
+        if first or (planned and (step == PROBE or any(step == round(share * planned) for share in REPLAN))):
+            timed = self.world.same(step + plan(self._durations, left))
+            self.run.planned = min(timed, options.steps or timed)
 
     def model(self, summary: dict[str, Any] | None = None) -> Model:
         """The averaged weights as a model."""
