@@ -71,7 +71,7 @@ class Discrete(Times):
 
 @dataclass(frozen=True, kw_only=True)
 class LogNormal(Times):
-    """log r ~ N(mean, std²) for r = σ/α, held inside the schedule. Reference: Karras et al. 2022, table 1 (−1.2, 1.2)."""
+    """log r ~ N(mean, std²) for r = σ/α, within the schedule. Reference: Karras et al. 2022, table 1 (−1.2, 1.2)."""
 
     mean: float = -1.2
     std: float = 1.2

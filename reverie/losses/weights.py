@@ -85,7 +85,7 @@ class EdmWeight(Weight):
 
 @dataclass(frozen=True)
 class SigmaSquared(Weight):
-    """σ² on the squared error of the score: e^λ on that of x_0, as `Simple`. Reference: Song & Ermon 2019, equation 5."""
+    """σ² on the squared error of the score: e^λ on that of x_0, like `Simple`. Reference: Song & Ermon 2019, eq. 5."""
 
     def __call__(self, log_snr: Scalar) -> Scalar:
         return exp(log_snr)
