@@ -66,8 +66,7 @@ class FullBound(TimedLoss):
 
     def __call__(self, denoiser: Denoiser, x0: Tensor, *, rng: Rng) -> Tensor:
         law = self.law()
-        u = self.times.draw(denoiser.process, rng, len(x0))  # i/T, stratified over the batch
-        index, weight = self._invert(u - 0.5 / self.steps, law)
+        index, weight = self._invert(self.times.shares(rng, len(x0)), law)  # stratified over the batch
         loss = self.at(denoiser, x0, index / self.steps, rng=rng)
         if torch.is_grad_enabled():
             self._remember(index, loss.detach())

@@ -17,7 +17,7 @@ from torch import Tensor
 from reverie.core.rng import Rng
 from reverie.processes import Process, Schedule
 
-GOLDEN = 0.6180339887498949
+GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)  # the golden ratio's fraction in 64 bits, as a signed whole number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,16 +32,22 @@ class Times(ABC):
         """The times (B,) at which the distribution function is u in (0, 1)."""
 
     @final
-    def draw(self, process: Process, rng: Rng, rows: int) -> Tensor:
-        """Times (B,) float64 in (0, 1] for the examples that `rng` names."""
+    def shares(self, rng: Rng, rows: int) -> Tensor:
+        """The values u (B,) float64 in (0, 1) of the distribution function, for the examples that `rng` names."""
         number = rng.numbers(rows)
         partner, mirrored = (number // 2, number % 2 == 1) if self.antithetic else (number, number < 0)
         if self.stratified:
-            u = (rng.at(torch.zeros(1, dtype=torch.int64)).fork("shift").uniform(1) + partner * GOLDEN) % 1.0
+            # in whole numbers, which wrap: a float would lose the fraction of a large product
+            fraction = ((partner * GOLDEN) >> 12).bitwise_and((1 << 52) - 1).to(torch.float64) * 2.0**-52
+            u = (rng.at(torch.zeros(1, dtype=torch.int64)).fork("shift").uniform(1) + fraction) % 1.0
         else:
             u = rng.at(partner).fork("times").uniform(rows)
-        u = torch.where(mirrored, 1 - u, u).clamp(1e-12, 1 - 1e-12)
-        return self.quantile(u, process)
+        return torch.where(mirrored, 1 - u, u).clamp(1e-12, 1 - 1e-12)
+
+    @final
+    def draw(self, process: Process, rng: Rng, rows: int) -> Tensor:
+        """Times (B,) float64 in (0, 1] for the examples that `rng` names."""
+        return self.quantile(self.shares(rng, rows), process)
 
 
 @dataclass(frozen=True, kw_only=True)

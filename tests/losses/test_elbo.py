@@ -173,3 +173,14 @@ def test_a_learned_variance_is_stated_at_times_within_the_first_step(t: float) -
 def test_impossible_options_are_refused(refused: object) -> None:
     with pytest.raises(ValueError, match=r"needs|must"):
         refused()
+
+
+def test_every_step_keeps_its_share_however_skewed_the_law_of_times() -> None:
+    """E[1{i = k}/(T p_i)] = 1/T for every k, also where p_k is far below 1/T."""
+    loss = FullBound(steps=40, bins=0, buckets=40, memory=1)
+    loss.history[:, 0] = torch.logspace(0, -3, 40, dtype=torch.float64)
+    loss.seen[:] = 1
+    rows = 400_000
+    index, weight = loss._invert(loss.times.shares(Rng(0), rows), loss.law())
+    share = torch.zeros(40, dtype=torch.float64).index_add_(0, index.long() - 1, weight) / rows
+    assert torch.allclose(share, torch.full_like(share, 1 / 40), rtol=0.05, atol=0)

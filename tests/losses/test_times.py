@@ -126,3 +126,14 @@ def test_log_uniform_times_are_uniform_in_the_logarithm_of_the_noise():
 def test_the_test_of_a_law_would_see_another():
     t = Continuous(low=0.0, stratified=False).draw(PROCESS, Rng(7), MANY)
     assert kolmogorov(t**1.1) > 3.0
+
+
+def test_times_stay_even_however_late_in_a_run() -> None:
+    """Positions in the billions: 256 neighbours still fall into 256 different cells of width 1/128 or closer."""
+    process, rows = Gaussian(VpLinear()), 256
+    for first in (0, 10**6, 10**9, 10**12):
+        rng = Rng(0).at(torch.arange(first, first + rows))
+        u = Continuous(low=0.0).draw(process, rng, rows).sort().values
+        gaps = torch.diff(u)
+        assert float(gaps.max()) < 3 / rows
+        assert float(gaps.min()) > 0.3 / rows
