@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from reverie.core.errors import BAD_DATA, USAGE, UserError
 from reverie.data.base import Dataset, Spec
 from reverie.data.fitting import ASKED
 from reverie.data.opening import open_data
+from reverie.data.stored import Stored
 
 LAID_OUT = ("npy", "npz", "csv", "tsv", "jsonl")  # formats where the layout is otherwise found out from the values
 
@@ -29,6 +31,7 @@ def load_like(source: str | Path, spec: Spec) -> Dataset:
     if spec.format in LAID_OUT:
         options["layout"] = spec.layout
     data = _with_what_there_is(source, str(spec.extra.get("label", "")), _columns(spec), options)
+    data = _with_all_categories(data, spec)
     own = data.spec
     if own.shape != spec.shape:
         raise UserError(
@@ -42,6 +45,21 @@ def load_like(source: str | Path, spec: Spec) -> Dataset:
             code=BAD_DATA,
         )
     return _relabelled(data, spec, str(source))
+
+
+def _with_all_categories(data: Dataset, spec: Spec) -> Dataset:
+    """The table with zeros for each of the model's categories ("column=value") that does not occur in it."""
+    own = data.spec.columns
+    missing = set(spec.columns) - set(own)
+    if spec.kind != "table" or not missing or not set(own) < set(spec.columns) or not all("=" in n for n in missing):
+        return data
+    there = data.native(torch.arange(len(data))).numpy()
+    whole = np.zeros((len(there), len(spec.columns)), there.dtype)
+    whole[:, [spec.columns.index(name) for name in own]] = there
+    form = replace(data.spec, shape=spec.shape, columns=spec.columns, scale=spec.scale, extra=spec.extra)
+    widened = Stored(whole, form, data.report)
+    widened.label, widened.given, widened.held = data.label, data.given, data.held
+    return widened
 
 
 def _with_what_there_is(source: str | Path, label: str, condition: list[str], options: dict[str, Any]) -> Dataset:

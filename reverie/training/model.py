@@ -26,7 +26,7 @@ from reverie.samplers import Grid, Sampler, Step, prior, trajectory
 from reverie.samplers import sample as draw_samples
 from reverie.training.assemble import build_denoiser, build_sampler
 from reverie.training.checkpoint import Checkpoints, Loaded
-from reverie.training.recipe import Config, merge, validated
+from reverie.training.recipe import Config, merge, training_options, validated
 
 FORMAT = 1
 LARGEST = 65_536  # of a whole number among a network's options in a file
@@ -199,6 +199,7 @@ def _model(described: dict[str, Any], tensors: dict[str, Tensor], folder: Path) 
     try:
         spec = Spec.from_json(described["spec"])
         config = validated(described["config"])
+        training_options(config)
         _refuse_giants(config["network"])
         denoiser = build_denoiser(config, spec)
     except KeyError as error:
