@@ -170,7 +170,8 @@ def test_an_array_of_signals_is_trained_on(tmp_path: Path) -> None:
     waves = np.sin(2 * np.pi * (time + np.random.default_rng(0).uniform(size=(64, 1)))).astype(np.float32)
     np.save(tmp_path / "waves.npy", waves[:, None])
     folder = tmp_path / "run"
-    assert main(["train", str(tmp_path / "waves.npy"), "--steps", "6", "--out", str(folder), "--quiet"]) == 0
+    few = ["--steps", "3", "--training.previews", "0", "--sampling.steps", "3", "--training.batch", "16"]
+    assert main(["train", str(tmp_path / "waves.npy"), *few, "--out", str(folder), "--quiet"]) == 0
     assert reverie.sample(reverie.load(folder), 2).shape == (2, 1, 37)
 
 

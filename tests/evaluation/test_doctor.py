@@ -138,6 +138,7 @@ def test_a_prediction_that_no_file_has_right_is_found_by_its_loss(of_points: Pat
     assert found[0].advice == "--prediction f"
 
 
+@pytest.mark.slow
 def test_swapped_channels_are_named_with_their_order(of_pictures: Path, tmp_path: Path) -> None:
     run = copied(of_pictures, tmp_path)
     np.save(tmp_path / "data.npy", pictures()[..., ::-1])

@@ -55,12 +55,12 @@ def test_the_energy_distance_of_two_points_is_known() -> None:
 
 def test_the_sliced_distance_of_shifted_clouds_is_known() -> None:
     """A shift by m changes every shadow by θ·m: d² = |m|²/D."""
-    x = cloud(4000, 8, 0)
+    x = cloud(1000, 8, 0)
     shift = torch.zeros(8, dtype=torch.float64)
     shift[0] = 2.0
-    assert metrics.sliced_wasserstein(x, x + shift, directions=4000) == pytest.approx(2 / math.sqrt(8), rel=0.05)
+    assert metrics.sliced_wasserstein(x, x + shift, directions=2000) == pytest.approx(2 / math.sqrt(8), rel=0.05)
     assert metrics.sliced_wasserstein(x, x) == 0.0
-    assert metrics.sliced_wasserstein(x, cloud(1000, 8, 1)) < 0.1
+    assert metrics.sliced_wasserstein(x, cloud(1000, 8, 1)) < 0.15
 
 
 def test_a_dropped_mode_lowers_recall_and_coverage_but_not_precision() -> None:
