@@ -256,7 +256,7 @@ def wide_csv(path) -> None:
 
 ARCHIVES = {
     "parent.tar": lambda p: tar(p, members("../../evil.png")),
-    "absolute.tar": lambda p: tar(p, members("/tmp/evil.png")),
+    "absolute.tar": lambda p: tar(p, members("/absolute/evil.png")),
     "parent.zip": lambda p: zipped(p, members("../evil.png")),
     "backslash.zip": lambda p: zipped(p, members("..\\evil.png")),
     "drive.zip": lambda p: zipped(p, members("C:/evil.png")),
