@@ -146,6 +146,8 @@ def scale_figure(rows: list[dict[str, Any]]) -> bytes:
             axis.plot([row["scale"] for row in own], [row[key] for row in own], "o-", label=name)
     for axis, title in zip(axes, ("asked-for labels", "distance within a class / real digits'"), strict=True):
         axis.set(xlabel="scale", title=title, xscale="log")
+        axis.set_xticks((1, 2, 4, 8), labels=("1", "2", "4", "8"))
+        axis.minorticks_off()
         axis.legend()
     plot.tight_layout()
     buffer = io.BytesIO()
