@@ -110,9 +110,7 @@ def test_a_run_asked_to_stop_saves_says_how_to_go_on_and_ends_with_the_same_byte
     assert contents(run) == undisturbed[0]
 
 
-def test_a_second_signal_loses_no_resume_point(
-    tmp_path: Path, undisturbed: tuple[dict[str, bytes], float]
-) -> None:
+def test_a_second_signal_loses_no_resume_point(tmp_path: Path, undisturbed: tuple[dict[str, bytes], float]) -> None:
     run, log = tmp_path / "run", tmp_path / "log"
     child = start(begin(run), log)
     when(lambda: bool(list((run / "checkpoints").glob("step-*"))), child)
