@@ -27,7 +27,8 @@ from reverie.likelihoods.base import Bound, Likelihood
 class Importance(Likelihood):
     """The K-sample bound over trajectories of T = `steps`; K = `particles`.
 
-    Terms: `work`, the mean of W (the variational bound), and `recovered` ≤ 0, what K trajectories win back of it.
+    Terms: `work`, the mean of W (the variational bound), and `recovered`, what K trajectories win back of it: ≤ 0,
+    but for paths that the model cannot walk back (W = ∞), which only `recovered` counts; all of them make both ∞.
     The error is that of the logarithm by the delta method, and trustworthy while `effective` is well above 1.
     Details per example: `effective` = (Σ w)²/Σ w², the effective number of trajectories.
     """
@@ -45,8 +46,9 @@ class Importance(Likelihood):
 
     def __call__(self, denoiser: Denoiser, x0: Tensor, *, rng: Rng) -> Bound:
         work = self.works(denoiser, x0, rng=rng)
-        mean, cost = work.mean(0), free_energy(work)
-        terms = {"work": mean, "recovered": cost - mean}
+        mean, cost = finite_mean(work), free_energy(work)
+        # ∞ − ∞ where no path can be walked: nothing is won back of a work without end
+        terms = {"work": mean, "recovered": torch.where(cost < math.inf, cost - mean, torch.zeros_like(cost))}
         effective = effective_number(work)
         return Bound(terms, x0[0].numel(), {"work": free_energy_error(work)}, details={"effective": effective})
 
@@ -73,13 +75,20 @@ class Importance(Likelihood):
         return torch.where(work == math.inf, work, work - read.log_prob(x0).to("cpu", torch.float64))
 
 
+def finite_mean(work: Tensor) -> Tensor:
+    """The mean of W over the paths of finite work, (K, B) → (B,); ∞ where there is none."""
+    finite = work < math.inf
+    mean = torch.where(finite, work, torch.zeros_like(work)).sum(0) / finite.sum(0).clamp(min=1)
+    return torch.where(finite.any(0), mean, torch.full_like(mean, math.inf))
+
+
 def free_energy(work: Tensor) -> Tensor:
     """−log of the mean of exp(−W) over the first dimension: ΔF, (K, B) → (B,)."""
     return math.log(len(work)) - torch.logsumexp(-work, 0)
 
 
 def free_energy_error(work: Tensor) -> Tensor:
-    """Its standard error by the delta method, std(w)/(mean(w) √K); NaN for one trajectory."""
+    """Its standard error by the delta method, std(w)/(mean(w) √K); NaN for one trajectory, or where no w is above 0."""
     if len(work) < 2:
         return torch.full_like(work[0], torch.nan)
     weights = torch.softmax(-work, 0) * len(work)
@@ -87,5 +96,5 @@ def free_energy_error(work: Tensor) -> Tensor:
 
 
 def effective_number(work: Tensor) -> Tensor:
-    """(Σ w)²/Σ w² of weights exp(−W): between 1 and K."""
-    return 1 / torch.softmax(-work, 0).square().sum(0)
+    """(Σ w)²/Σ w² of weights exp(−W): between 1 and K; 0 where all weights are."""
+    return torch.where((work < math.inf).any(0), 1 / torch.softmax(-work, 0).square().sum(0), 0.0)

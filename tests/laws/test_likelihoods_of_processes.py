@@ -61,6 +61,34 @@ def test_the_evidence_of_all_discrete_data_sums_to_one(process: Process) -> None
     assert abs(float(weights.mean(1).sum()) - 1) < 4 * error
 
 
+@every_chain
+def test_examples_that_the_data_exclude_cost_a_number_and_sum_to_one_with_the_rest(process: Process) -> None:
+    """The walk is held to three of all states: others are reached by elements that change at once, or never (∞)."""
+    oracle, _, _ = data(process)
+    every = levels(process.bins, 2)
+    x0 = every.repeat_interleave(1500, 0)
+    work = Importance(steps=3, particles=1).works(oracle, x0, rng=Rng(1))[0]
+    weights = (-work).exp().unflatten(0, (len(every), -1))
+    error = float((weights.var(1) / 1500).sum().sqrt())
+    assert abs(float(weights.mean(1).sum()) - 1) < 4 * error < 0.2
+    several = Importance(steps=3, particles=4)(oracle, x0, rng=Rng(2))
+    assert not several.total.isnan().any()
+    assert ((several.total < math.inf) == (several.details["effective"] >= 1 - 1e-9)).all()
+    assert not Elbo(steps=3)(oracle, x0, rng=Rng(3)).total.isnan().any()
+
+
+def test_a_path_that_cannot_be_walked_has_weight_0_in_the_bound_of_several() -> None:
+    work = torch.tensor([[1.0, math.inf], [math.inf, math.inf]], dtype=torch.float64)
+
+    class Told(Importance):
+        def works(self, denoiser: Denoiser, x0: Tensor, *, rng: Rng) -> Tensor:
+            return work
+
+    bound = Told(particles=2)(Clueless(Uniform(bins=3)), torch.zeros(2, 1), rng=Rng(0))
+    assert bound.total.tolist() == [pytest.approx(1 + math.log(2)), math.inf]
+    assert bound.details["effective"].tolist() == [1.0, 0.0]
+
+
 class Clueless(Denoiser):
     """It believes every level of every element equally likely."""
 
