@@ -98,7 +98,7 @@ def chosen(arguments: argparse.Namespace, sections: Iterable[str]) -> Config:
 
 # how data are read: option of `open_data` → (type, metavar, help)
 READING: dict[str, tuple[str, str]] = {
-    "label": ("COLUMN", "column or array that holds the labels"),
+    "label": ("COLUMN", "column or array that holds the labels; 'none' leaves them out"),
     "condition": ("COLUMNS", "columns of numbers that samples are conditioned on, a,b,…"),
     "size": ("HxW", "scale pictures to this size (default: as they are)"),
     "mode": ("MODE", "turn pictures into L, LA, RGB or RGBA (default: as they are)"),

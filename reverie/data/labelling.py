@@ -220,6 +220,14 @@ def label_by_folder(data: Dataset, names: Sequence[str]) -> None:
     data.report.labels = dict(zip(names_of, counts, strict=True))
 
 
+def leave_out_labels(data: Dataset) -> None:
+    """Make the dataset one without labels; its form remembers which column of a table they were."""
+    if data.spec.classes:
+        data.report.note(f"labels of {len(data.spec.classes)} classes are left out, as asked")
+    data.label, data.report.labels = None, {}
+    data.spec = replace(data.spec, classes=())
+
+
 def _without_shared(folders: list[list[str]]) -> list[list[str]]:
     """Without the leading folders that all files have in common."""
     while folders and all(folders) and len({f[0] for f in folders}) == 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from reverie.data.formats.pieces import open_pieces
 from reverie.data.formats.sounds import open_sounds
 from reverie.data.formats.tables import names_files, open_series, open_table
 from reverie.data.formats.text import is_series
-from reverie.data.labelling import covered, label_by_side, side_of
+from reverie.data.labelling import covered, label_by_side, leave_out_labels, side_of
 from reverie.data.limits import Unreadable, open_regular, start_unpacked
 from reverie.data.report import Report
 from reverie.data.sources import ARRAYS, PICTURES, SOUNDS, Item, folder_items, is_picture, start_of
@@ -35,6 +35,7 @@ from reverie.data.sources import ARRAYS, PICTURES, SOUNDS, Item, folder_items, i
 ARCHIVES = {"zip", "tar", "tgz"}
 SINGLE = {"npz", "csv", "tsv", "jsonl", "ndjson", "ts", "parquet", "txt"}  # a folder may hold one of these alone
 SHEETS = ("sheet.png", "sample.json", "trajectory.png", "trajectory.gif")
+NO_LABELS = "none"  # asked for as a label: leave them out
 LABEL_FILES = ("labels", "label", "y", "targets")
 
 
@@ -62,9 +63,9 @@ def open_data(
 ) -> Dataset:
     """The data set of a built-in name (`BUILTIN`), at a path, or of a Hugging Face `Dataset` object.
 
-    `label` names the column or array of labels, `condition` those of numeric conditions. `size` ("64", "48x64") and
-    `mode` ("L", "LA", "RGB", "RGBA") change pictures; `layout` ("CHW", "HWC", "CL", …) and `bounds` ("LOW,HIGH")
-    overrule what is found out about arrays. Raises UserError if there is nothing that can be used.
+    `label` names the column or array of labels ("none": leave them out), `condition` those of numeric conditions.
+    `size` ("64", "48x64") and `mode` ("L", "LA", "RGB", "RGBA") change pictures; `layout` ("CHW", "HWC", "CL", …) and
+    `bounds` ("LOW,HIGH") overrule what is found out about arrays. Raises UserError if nothing can be used.
     """
     options = Options(label, _listed(condition), str(size or ""), mode, layout, parse_bounds(bounds))
     return open_reported(source, Report(source if isinstance(source, str) else f"{source!s:.200}"), options)
@@ -72,6 +73,10 @@ def open_data(
 
 def open_reported(source: Any, report: Report, options: Options) -> Dataset:
     """`open_data` with a report that the caller keeps, also where nothing could be opened."""
+    if options.label == NO_LABELS:
+        data = open_reported(source, report, replace(options, label=""))
+        leave_out_labels(data)
+        return data
     if not isinstance(source, (str, os.PathLike)):
         report.path = "the data set"
         return open_dataset(source, report, label=options.label, condition=options.condition, size=options.size)

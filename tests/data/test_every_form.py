@@ -96,6 +96,14 @@ def ranked(native: torch.Tensor, data: Dataset) -> np.ndarray:
 
 
 @every
+def test_labels_can_be_left_out(opened, tmp_path):
+    bare, first = open_data(opened.report.path, label="none"), torch.arange(2)
+    assert (bare.spec.classes, bare.report.labels, bare.labels(first)) == ((), {}, None)
+    assert load_like(opened.report.path, bare.spec).labels(first) is None
+    assert save(bare.rows(first), bare.spec, tmp_path / "out")
+
+
+@every
 def test_it_is_explained_without_an_error(opened):
     lines = dict(check.detailed(check.Finding(opened.report, opened)))
     assert "examples" in lines
