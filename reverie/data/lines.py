@@ -10,14 +10,14 @@ import csv
 import io
 import json
 import wave
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from reverie.core.errors import UserError
 from reverie.data.base import Spec
 
-Cells = list[list[object]]
+Beside = Mapping[str, Sequence[object]]  # columns of a table that are no entries of an example, by name
 
 
 def columns_of(native: np.ndarray, spec: Spec) -> tuple[list[str], list[list[object]]]:
@@ -45,43 +45,47 @@ def columns_of(native: np.ndarray, spec: Spec) -> tuple[list[str], list[list[obj
     return named, out
 
 
-def with_label(native: np.ndarray, labels: Sequence[object] | None, spec: Spec) -> tuple[list[str], list[list[object]]]:
-    """`columns_of` with the column of labels in its old place."""
+def table_of(native: np.ndarray, beside: Beside, spec: Spec) -> tuple[list[str], list[list[object]]]:
+    """`columns_of` with those `beside` the examples (labels, conditions), all in the order the data had them."""
     names, columns = columns_of(native, spec)
-    if labels is not None:
-        at = int(spec.extra.get("label_at", -1))
-        at = len(names) if at < 0 else at
-        names.insert(at, str(spec.extra.get("label") or "label"))
-        columns.insert(at, list(labels))
-    return names, columns
+    found = dict(zip(names, columns, strict=True)) | {name: list(values) for name, values in beside.items()}
+    order = [str(name) for name in spec.extra.get("order", [])]
+    named = sorted(found, key=lambda name: order.index(name) if name in order else len(order))
+    return named, [found[name] for name in named]
 
 
-def delimited(native: np.ndarray, labels: Sequence[object] | None, spec: Spec, *, delimiter: str = "") -> bytes:
+def delimited(native: np.ndarray, beside: Beside, spec: Spec, *, delimiter: str = "") -> bytes:
     """A delimited table; its header is written if the data had one."""
-    names, columns = with_label(native, labels, spec)
+    names, columns = table_of(native, beside, spec)
+    delimiter = delimiter or str(spec.extra.get("delimiter", ","))
+    return separated(names if spec.extra.get("header", True) else (), columns, delimiter)
+
+
+def separated(names: Sequence[str], columns: Sequence[Sequence[object]], delimiter: str = ",") -> bytes:
+    """Columns as lines of cells, below their names if there are any."""
     out = io.StringIO()
-    writer = csv.writer(out, delimiter=delimiter or str(spec.extra.get("delimiter", ",")), lineterminator="\n")
-    if spec.extra.get("header", True):
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+    if names:
         writer.writerow(names)
     writer.writerows(zip(*columns, strict=True))
     return out.getvalue().encode()
 
 
-def json_lines(native: np.ndarray, labels: Sequence[object] | None, spec: Spec) -> bytes:
+def json_lines(native: np.ndarray, beside: Beside, spec: Spec) -> bytes:
     """One JSON object a row."""
-    names, columns = with_label(native, labels, spec)
+    names, columns = table_of(native, beside, spec)
     rows = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
-def parquet(native: np.ndarray, labels: Sequence[object] | None, spec: Spec) -> bytes:
+def parquet(native: np.ndarray, beside: Beside, spec: Spec) -> bytes:
     """A Parquet file; needs pyarrow."""
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
         raise UserError("writing Parquet needs pyarrow: pip install pyarrow (or save as csv)") from None
-    names, columns = with_label(native, labels, spec)
+    names, columns = table_of(native, beside, spec)
     out = io.BytesIO()
     pyarrow.parquet.write_table(pyarrow.table(dict(zip(names, columns, strict=True))), out)
     return out.getvalue()

@@ -1,11 +1,11 @@
 """Samples → files in the data's own format, units and type; existing files are never overwritten.
 
 What is written, by `Spec.format`:
-    png, tiff          one file a sample, 000000.png …, in a folder for each class if labels are given
-    wav                the same
-    npy, npz, idx      one array, with the labels as they came
+    png, tiff          one file a sample, 000000.png …, in a folder for each class if labels are given, and a table
+    wav                the same                          conditions.csv of the values they were conditioned on
+    npy, npz, idx      one array, with the labels (npz: and conditions) as they came
     cifar              one batch of records
-    csv, tsv, jsonl    one row a sample, with the names of the columns and the column of labels
+    csv, tsv, jsonl    one row a sample, with the columns of labels and conditions, all named as they were
     parquet, ts        the same
 Reading what was saved gives a data set of the same spec.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,10 +33,11 @@ SUFFIXES[".tif"] = "tiff"
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples in native units and the file's layout (N, …), their labels, and the number of the first."""
+    """Samples in native units and the file's layout (N, …), their labels and conditions, the number of the first."""
 
     native: np.ndarray
     labels: np.ndarray | None
+    given: Mapping[str, float]
     spec: Spec
     first: int
 
@@ -44,6 +45,18 @@ class Batch:
     def names(self) -> list[str] | None:
         """The class of each sample."""
         return None if self.labels is None else [self.spec.classes[k] for k in self.labels.tolist()]
+
+    @property
+    def conditions(self) -> dict[str, np.ndarray]:
+        """The values that all samples were conditioned on, (N,) or (N, K) by the name the data have for them."""
+        found: dict[str, list[float]] = {}
+        for name, value in self.given.items():
+            found.setdefault(name.split("[")[0], []).append(value)
+        vectors = {name.split("[")[0] for name in self.given if "[" in name}
+        whole = self.spec.extra.get("whole", [])
+        tables = {name: np.tile(np.array(values), (len(self.native), 1)) for name, values in found.items()}
+        tables = {k: v.astype(np.int64) if k in whole and (v == np.rint(v)).all() else v for k, v in tables.items()}
+        return {name: table if name in vectors else table[:, 0] for name, table in tables.items()}
 
 
 Files = dict[str, bytes]  # relative name → content
@@ -55,15 +68,16 @@ def save(
     target: str | Path,
     *,
     labels: Tensor | Sequence[int] | None = None,
+    given: Mapping[str, float] | None = None,
     first: int = 0,
     format: str = "",
 ) -> list[Path]:
     """Write samples (N, *shape) in model units as files; returns their paths.
 
     `target` is a folder (made if need be), or one file where the format is one array or table, or for one picture; its
-    suffix then decides the format. `labels` are numbers of `spec.classes`. Sample i has number first + i. `format`
-    overrides the data's own. Raises UserError if a file exists, the format cannot hold the samples, or they are not
-    finite.
+    suffix then decides the format. `labels` are numbers of `spec.classes`, `given` the values of `spec.conditions` that
+    all samples have. Sample i has number first + i. `format` overrides the data's own. Raises UserError if a file
+    exists, the format cannot hold the samples, or they are not finite.
     """
     target = Path(target)
     by_name = SUFFIXES.get(target.suffix.lower(), "")
@@ -78,7 +92,7 @@ def save(
     numbers = None if labels is None else np.asarray(labels, dtype=np.int64)
     if numbers is not None and (len(numbers) != len(native) or numbers.max(initial=0) >= len(spec.classes)):
         raise UserError(f"labels must be one of {len(spec.classes)} classes for each of {len(native)} samples")
-    made = WRITERS[format](Batch(native, numbers, spec, first))
+    made = WRITERS[format](Batch(native, numbers, given or {}, spec, first))
     if by_name:
         if len(made) > 1 and not any(Path(name).name.startswith("samples") for name in made):
             raise UserError(f"{len(made)} samples do not fit in one file '{target}'; name a folder")
@@ -128,10 +142,7 @@ def _pictures(batch: Batch, format: str) -> Files:
     if native.ndim not in (3, 4) or batch.spec.kind != "image":
         raise UserError(f"samples of kind {batch.spec.kind} are no pictures; save them as npy")
     suffix = {"png": "png", "tiff": "tif"}[format]
-    return {
-        f"{part}{i:06d}.{suffix}": encode_picture(pixels, format, mode)
-        for (part, i), pixels in zip(_places(batch), native, strict=True)
-    }
+    return _each(batch, suffix, [encode_picture(pixels, format, mode) for pixels in native])
 
 
 def npy_bytes(array: np.ndarray) -> bytes:
@@ -153,9 +164,7 @@ def _label_values(batch: Batch) -> np.ndarray:
 
 def _npy(batch: Batch) -> Files:
     if batch.spec.extra.get("pieces"):
-        return {
-            f"{part}{i:06d}.npy": npy_bytes(one) for (part, i), one in zip(_places(batch), batch.native, strict=True)
-        }
+        return _each(batch, "npy", map(npy_bytes, batch.native))
     made = {"samples.npy": npy_bytes(batch.native)}
     if batch.labels is not None:
         made["samples_labels.npy"] = npy_bytes(_label_values(batch))
@@ -169,6 +178,7 @@ def _npz(batch: Batch) -> Files:
         arrays[keys[1]] = _label_values(batch)
         if batch.spec.extra.get("labels") == "index":
             arrays["class_names"] = np.array(batch.spec.classes, dtype=str)
+    arrays |= batch.conditions
     out = io.BytesIO()
     np.savez_compressed(out, allow_pickle=False, **arrays)  # type: ignore[arg-type]
     return {"samples.npz": out.getvalue()}
@@ -208,17 +218,18 @@ def _sounds(batch: Batch) -> Files:
     if batch.spec.kind != "signal":
         raise UserError(f"samples of kind {batch.spec.kind} are no sounds; save them as npy")
     frames = np.moveaxis(batch.native, 1, -1) if batch.spec.layout == "CL" else batch.native
-    return {
-        f"{part}{i:06d}.wav": lines.sound(one, batch.spec)
-        for (part, i), one in zip(_places(batch), frames, strict=True)
-    }
+    return _each(batch, "wav", [lines.sound(one, batch.spec) for one in frames])
 
 
-def _places(batch: Batch) -> list[tuple[str, int]]:
-    """The folder (one for each class if there are labels) and the number of each sample."""
-    names = batch.names
-    parts = [""] * len(batch.native) if names is None else [folder_name(n) + "/" for n in names]
-    return [(part, batch.first + i) for i, part in enumerate(parts)]
+def _each(batch: Batch, suffix: str, contents: Iterable[bytes]) -> Files:
+    """A file for each sample, in a folder for each class if there are labels; a table of their conditions beside."""
+    parts = [""] * len(batch.native) if batch.names is None else [folder_name(n) + "/" for n in batch.names]
+    names = [f"{part}{batch.first + i:06d}.{suffix}" for i, part in enumerate(parts)]
+    made = dict(zip(names, contents, strict=True))
+    if batch.given:
+        columns = {"file": names} | {name: values.tolist() for name, values in batch.conditions.items()}
+        made["conditions.csv"] = lines.separated(list(columns), list(columns.values()))
+    return made
 
 
 def _rows(write: Callable[..., bytes], suffix: str, **options: str) -> Callable[[Batch], Files]:
@@ -227,8 +238,10 @@ def _rows(write: Callable[..., bytes], suffix: str, **options: str) -> Callable[
     def made(batch: Batch) -> Files:
         if batch.native.ndim != 2:
             raise UserError(f"samples of shape {batch.spec.shape} are no rows of numbers; save them as npy")
-        labels = None if batch.labels is None else _label_values(batch).tolist()
-        return {f"samples.{suffix}": write(batch.native, labels, batch.spec, **options)}
+        beside = {name: values.tolist() for name, values in batch.conditions.items()}
+        if batch.labels is not None:
+            beside[str(batch.spec.extra.get("label") or "label")] = _label_values(batch).tolist()
+        return {f"samples.{suffix}": write(batch.native, beside, batch.spec, **options)}
 
     return made
 

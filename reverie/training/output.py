@@ -33,9 +33,20 @@ def fresh(asked: str | None, beside: Path) -> Path:
     return folder
 
 
-def write(folder: Path, model: Model, x: Tensor, *, labels: Tensor | None, made: dict[str, Any]) -> list[Path]:
-    """Samples x (N, *shape) in model units; returns the paths to show, a folder standing for what is in it."""
-    written = data.save(x, model.spec, folder, labels=labels, first=int(made["first"]))
+def write(
+    folder: Path,
+    model: Model,
+    x: Tensor,
+    *,
+    labels: Tensor | None,
+    given: dict[str, float] | None = None,
+    made: dict[str, Any],
+) -> list[Path]:
+    """Samples x (N, *shape) in model units, with what they were conditioned on, and `made`, how they were drawn.
+
+    Returns the paths to show, a folder standing for what is in it.
+    """
+    written = data.save(x, model.spec, folder, labels=labels, given=given, first=int(made["first"]))
     sheet, note = folder / "sheet.png", folder / "sample.json"
     reference = x[:0] if data.is_picture(model.spec) else x
     files.write_file(sheet, artefacts.sheet(x[:SHOWN] if data.is_picture(model.spec) else x, model.spec, reference))

@@ -1,5 +1,7 @@
 """Units there and back, what is refused when saving, what a person is shown, and other data for a model."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -140,6 +142,56 @@ def test_samples_of_another_shape_are_refused(tmp_path):
         save(torch.zeros(2, 3, 8, 8), open_data("digits").spec, tmp_path / "x")
 
 
+ROWS = [
+    (1.5, "a", 30, 0.25, "red"),
+    (2.5, "b", 40, 0.5, "blue"),
+    (0.5, "a", 50, 0.125, "red"),
+    (3.5, "b", 60, 1, "blue"),
+]
+
+
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_a_table_gets_labels_and_conditions_back_in_their_columns(header, suffix, tmp_path):
+    names = ["width", "kind", "age", "dose", "colour"] if header or suffix == "jsonl" else ["0", "1", "2", "3", "4"]
+    between = {"csv": ",", "tsv": "\t"}.get(suffix, "")
+    lines = [between.join(map(str, row)) for row in ([names] if header else []) + ROWS]
+    if suffix == "jsonl":
+        lines = [json.dumps(dict(zip(names, row, strict=True))) for row in ROWS]
+    path = write(tmp_path / f"t.{suffix}", "\n".join(lines))
+    chosen = {"label": names[1], "condition": [names[3], names[2]]}
+    data = open_data(path, **chosen)
+    given = {names[2]: 45.0, names[3]: 0.75}
+    first = torch.arange(3)
+    written = save(data.rows(first), data.spec, tmp_path / "out", labels=data.labels(first), given=given)
+    back = open_data(written[0], **chosen)
+    assert back.spec.extra["order"] == names
+    assert (back.spec.columns, back.spec.classes) == (data.spec.columns, data.spec.classes)
+    assert torch.allclose(back.native(first), data.native(first), rtol=0, atol=1e-5)
+    assert back.spec.condition_mean == (0.75, 45.0)
+    assert "45.0" not in written[0].read_text()  # whole numbers stay whole
+    alone = save(data.rows(first), data.spec, tmp_path / "alone")  # of what was not asked for nothing is made up
+    assert len(open_data(alone[0]).spec.columns) == len(data.spec.columns)
+
+
+def test_conditions_lie_beside_arrays_and_files(tmp_path):
+    rng = np.random.default_rng(0)
+    path = npz(tmp_path / "d.npz", x=rng.normal(size=(5, 6)), age=np.arange(5), place=rng.normal(size=(5, 2)))
+    data = open_data(path, condition="age,place")
+    given = {"age": 3.0, "place[0]": 0.5, "place[1]": -2.0}
+    with np.load(save(data.rows(torch.arange(2)), data.spec, tmp_path / "a", given=given)[0]) as saved:
+        assert saved["age"].tolist() == [3, 3]
+        assert saved["age"].dtype == np.int64
+        assert saved["place"].tolist() == [[0.5, -2.0]] * 2
+    for i in range(4):
+        write(tmp_path / "p" / f"{i}.png", png(rng, "L", (5, 6)))
+    write(tmp_path / "p" / "t.csv", "file,age\n0.png,1\n1.png,2\n2.png,3\n3.png,4")
+    data = open_data(tmp_path / "p", condition="age")
+    save(data.rows(torch.arange(3)), data.spec, tmp_path / "b", given={"age": 2.5})
+    back = open_data(tmp_path / "b", condition="age")
+    assert (len(back), back.spec.condition_mean) == (3, (2.5,))
+
+
 @pytest.mark.parametrize("name", ["../../etc", "a/b", ".hidden", "", "x" * 300, "nul\0", "..", "C:\\x"])
 def test_class_names_become_folders_that_stay_inside(name):
     folder = folder_name(name)
@@ -231,6 +283,7 @@ def test_a_spec_from_a_file_with_an_unknown_or_wrong_entry_is_refused():
         {"shape": "1x8x8"},
         {"kind": "picture"},
         {"scale": {"dtype": "object"}},
+        {"scale": plain["scale"] | {"clip": True}},
         {"std": "1"},
     ):
         with pytest.raises(UserError):

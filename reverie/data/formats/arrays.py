@@ -148,7 +148,10 @@ def attach_conditions(data: Dataset, columns: dict[str, np.ndarray]) -> None:
     table = np.stack([(v - m) / s for (_, v), m, s in zip(named, mean, spread, strict=True)], 1)
     data.given = torch.from_numpy(table.astype(np.float32))
     names = tuple(name for name, _ in named)
-    data.spec = replace(data.spec, conditions=names, condition_mean=tuple(mean), condition_spread=tuple(spread))
+    extra = data.spec.extra | {"whole": [name for name, values in columns.items() if values.dtype.kind in "iub"]}
+    data.spec = replace(
+        data.spec, conditions=names, condition_mean=tuple(mean), condition_spread=tuple(spread), extra=extra
+    )
 
 
 class Archive:

@@ -80,8 +80,8 @@ def from_table(
         raise UserError(f"'{report.path}' has no column of numbers to learn from", code=BAD_DATA)
     native, names, kinds = _numbers(used)
     signal = layout == "L" or (not layout and _is_signal(table, used, native))
-    at = table.names.index(label) if label else -1
-    extra: dict[str, Any] = {"delimiter": table.delimiter, "header": table.header, "label": label, "label_at": at}
+    order = [c.name for c in table.columns if c.name in {u.name for u in used} | {label, *condition}]
+    extra: dict[str, Any] = {"delimiter": table.delimiter, "header": table.header, "label": label, "order": order}
     if not signal:
         extra["kinds"] = kinds
     data = stored(
