@@ -107,6 +107,10 @@ def run(arguments: argparse.Namespace) -> int:
     sampler, grid, own_steps = assemble.build_sampler(config)
     walk = model.walk(arguments.count, sampler=sampler, grid=grid, steps=arguments.steps or own_steps)
     model.labels(1, arguments.label) if arguments.guide is None else None
+    given = _given(arguments.given)
+    if model.spec.conditions and not given:
+        names = ", ".join(f"--given {name}=…" for name in model.spec.conditions)
+        print(f"drawn without the conditions, whose columns are left out; to give them: {names}", file=sys.stderr)
     steering = _steering(arguments, model)
     wrap = steering.wrap if arguments.guide else None
     folder = output.fresh(arguments.out, Path(arguments.model) / "samples")
@@ -115,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.count,
             label=steering.label,
             wrap=wrap,
-            given=_given(arguments.given),
+            given=given,
             seed=arguments.seed,
             first=arguments.first,
             sampler=sampler,
@@ -135,7 +139,7 @@ def run(arguments: argparse.Namespace) -> int:
         **config,
     }
     labels = steering.labels(model, len(x), arguments.first)
-    written = output.write(folder, model, x, labels=labels, made=made)
+    written = output.write(folder, model, x, labels=labels, given=given, made=made)
     if arguments.trajectory:
         few = model.walk(min(arguments.count, artefacts.strip_size(model.spec)), sampler=sampler, steps=walk.times)
         seen = artefacts.frames(model, few, label=steering.label, seed=arguments.seed, moments=30, wrap=wrap)
