@@ -12,7 +12,8 @@ def suggest(shape: tuple[int, ...], examples: int, minutes: float) -> dict[str, 
     """A name and options, to be overridden one by one.
 
     Points get an MLP. Pictures, signals and volumes get a U-Net on at most 64 folded pixels a side: within minutes on a
-    processor many cheap updates teach more than few large ones, so that it is small until there are hours.
+    processor many cheap updates teach more than few large ones, so that it is small until there are hours. Signals are
+    mostly aligned (a beat, a gesture, a spectrum), so that they are read together with their position.
 
     >>> suggest((2,), 10_000, 1.0)
     {'name': 'mlp', 'width': 256, 'depth': 3}
@@ -29,4 +30,5 @@ def suggest(shape: tuple[int, ...], examples: int, minutes: float) -> dict[str, 
         "depth": 1 if minutes < LONG else 2,
         "attention": [-1],
         "patch": patch,
+        **({"places": 5} if len(shape) == 2 else {}),
     }

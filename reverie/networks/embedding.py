@@ -99,6 +99,20 @@ class Embedding(nn.Module):
         return F.silu(out)
 
 
+def waves_of_position(size: tuple[int, ...], count: int) -> Tensor:
+    """√2 (cos, sin)(π 2ᵏ (i + ½)/n), k = 0 … count − 1, of the position i on each axis: (2·count·axes, *size).
+
+    The slowest wave makes half a turn from border to border, so that no two places are alike (Tancik et al. 2020).
+    """
+    turns = math.pi * 2.0 ** torch.arange(count, dtype=torch.float64)[:, None]
+    waves = []
+    for axis, n in enumerate(size):
+        phase = turns * (torch.arange(n, dtype=torch.float64) + 0.5) / n
+        wave = math.sqrt(2) * torch.cat((phase.cos(), phase.sin()))
+        waves.append(wave.reshape(-1, *(n if k == axis else 1 for k in range(len(size)))).expand(-1, *size))
+    return torch.cat(waves).float()
+
+
 def channel_dropout(x: Tensor, noise: Tensor, *, rate: float, layer: int) -> Tensor:
     """x with whole channels silenced at random and the rest scaled by 1/(1 − rate): (B, C, ...).
 

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from reverie.networks.base import Network, at_least
 from reverie.networks.blocks import Attention, Residual, double, fold, folded, unfold
-from reverie.networks.embedding import SINUSOIDAL, Embedding, Features
+from reverie.networks.embedding import SINUSOIDAL, Embedding, Features, waves_of_position
 from reverie.networks.layers import channel_norm, convolution
 from reverie.networks.weights import initialise
+
+MOST_PLACES = 16  # waves of the position along an axis: the fastest has 2¹⁵ half turns
 
 
 class Unet(Network):
@@ -22,7 +24,11 @@ class Unet(Network):
 
     `patch`: pixels are first folded into channels, patch × patch at a time (faster, and loses nothing).
     `attention`: the levels, counted as in Python (−1 is the coarsest), where every pixel looks at all others.
+    `places`: waves of the position along each axis that are read beside the pixels, for data whose parts have a fixed
+    place, such as signals that are aligned: convolutions alone learn of it only from the border. 0 for none.
     """
+
+    positions: Tensor
 
     def __init__(
         self,
@@ -38,6 +44,7 @@ class Unet(Network):
         heads: int = 1,
         patch: int = 1,
         dropout: float = 0.0,
+        places: int = 0,
         features: Features = SINUSOIDAL,
     ) -> None:
         self._state(shape, outputs, classes, conditions)
@@ -46,21 +53,25 @@ class Unet(Network):
         at_least(
             width=(width, 1), depth=(depth, 1), patch=(patch, 1), heads=(heads, 1), multipliers=(min(multipliers), 1)
         )
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1, not {dropout}")
+        if not 0 <= dropout < 1 or not 0 <= places <= MOST_PLACES:
+            limits = f"dropout in [0, 1), places from 0 to {MOST_PLACES}"
+            raise ValueError(f"a U-Net needs {limits}, not {dropout} and {places}")
         levels = len(multipliers)
         if any(not -levels <= level < levels for level in attention):
             raise ValueError(f"attention names levels {tuple(attention)}, but there are {levels}")
         self.width, self.multipliers, self.depth, self.attention = width, tuple(multipliers), depth, tuple(attention)
         self.heads, self.patch, self.dropout, self.features = heads, patch, dropout, features
         self.axes, self._blocks = len(shape) - 1, 0
+        self.places = places
+        size = tuple(-(-n // patch) for n in shape[1:])
+        self.register_buffer("positions", waves_of_position(size, places), persistent=False)
         self.embedding = Embedding(4 * width, classes=classes, conditions=conditions, features=features)
         self._build([width * m for m in multipliers], {level % levels for level in attention})
         initialise(self, 0)
 
     def _build(self, widths: list[int], attentive: set[int]) -> None:
         channels = folded(self.shape, self.patch)
-        self.entry = convolution(self.axes, channels, widths[0], offset=0.5)
+        self.entry = convolution(self.axes, channels + self.positions.shape[0], widths[0], offset=0.5)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.halve, self.widen = nn.ModuleList(), nn.ModuleList()
         for level, width in enumerate(widths):
@@ -85,6 +96,8 @@ class Unet(Network):
     def forward(self, x: Tensor, noise: Tensor, label: Tensor | None = None, numbers: Tensor | None = None) -> Tensor:
         embedding = self.embedding(noise, label, numbers)
         h = fold(x, self.patch)
+        if self.places:
+            h = torch.cat((h, self.positions.to(h).expand(len(h), *self.positions.shape)), 1)
         if self.axes == 1:
             h = h.unsqueeze(2)
         h = self.entry(h.contiguous(memory_format=torch.channels_last_3d if self.axes == 3 else torch.channels_last))

@@ -5,8 +5,9 @@ import torch
 
 from reverie.core.rng import Rng
 from reverie.networks.blocks import Attention, double, fold, folded, unfold
-from reverie.networks.embedding import channel_dropout
+from reverie.networks.embedding import channel_dropout, waves_of_position
 from reverie.networks.layers import channel_norm, convolution
+from reverie.networks.unet import Unet
 from reverie.networks.weights import initialise
 
 SHAPES = [(1, 8, 8), (3, 7, 5), (2, 13), (5, 1, 9), (1, 5, 6, 7), (1, 1, 1)]
@@ -91,3 +92,28 @@ def test_dropout_is_a_function_of_the_example_and_the_layer():
     assert torch.equal(first[3:5], channel_dropout(x[3:5], noise[3:5], rate=0.5, layer=0))
     assert not torch.equal(first, channel_dropout(x, noise, rate=0.5, layer=1))
     assert not torch.equal(first[0], first[1])
+
+
+@pytest.mark.parametrize("size", [(37,), (1, 64), (7, 5), (3, 4, 5)])
+def test_waves_of_position_are_different_everywhere_and_of_mean_square_one(size):
+    waves = waves_of_position(size, 4)
+    assert waves.shape == (8 * len(size), *size)
+    places = waves.flatten(1).T.double()
+    distance = torch.cdist(places, places) + torch.eye(len(places)) * 9
+    assert float(distance.min()) > 0.05
+    assert float(waves[:4].square().mean() + waves[4:8].square().mean()) == pytest.approx(2, abs=1e-6)
+
+
+@pytest.mark.parametrize(("places", "alike"), [(0, True), (5, False)])
+def test_a_network_without_places_does_not_know_where_it_is(places, alike):
+    """Far from the border a convolution answers the same everywhere, unless it is told the position."""
+    network = Unet(shape=(1, 128), width=8, multipliers=(1, 2), attention=(), places=places)
+    network.exit.gain = 1.0
+    out = initialise(network, 0)(torch.ones(1, 1, 128), torch.zeros(1))[0, 0, 32:96:2]
+    assert bool((out - out[0]).abs().max() < 1e-4) is alike
+
+
+def test_a_network_made_without_places_has_the_weights_it_always_had():
+    plain = Unet(shape=(1, 16), width=8).state_dict()
+    assert plain["entry.weight"].shape == (8, 1, 1, 3)
+    assert not any("positions" in name for name in plain)
