@@ -47,13 +47,25 @@ def _add_guidance(parser: argparse.ArgumentParser) -> None:
     """`--guide NAME`, its scale, and where it acts."""
     group = parser.add_argument_group("guidance")
     group.add_argument(
-        "--guide", metavar="NAME", help="cfg, classifier:RUN, auto:RUN, or a prior such as smoothness (default: none)"
-    )
+        "--guide", metavar="NAME",
+        help="cfg, classifier:RUN, auto (away from the run's own beginning), auto:RUN, product:LABEL=W,LABEL=W, or a "
+        f"prior: {', '.join(catalog.names('guidance', 'Reward'))} (default: none)",
+    )  # fmt: skip
     group.add_argument("--scale", type=float, default=1.0, metavar="S", help="its strength (default: 1)")
     group.add_argument("--guide.low", type=float, default=0.0, metavar="R", help="act above this noise level σ/α")
     group.add_argument("--guide.high", type=float, default=math.inf, metavar="R", help="act below this noise level σ/α")
     group.add_argument("--guide.rescale", type=float, default=0.0, metavar="F", help="of cfg and auto: 0 to 1")
     group.add_argument("--guide.negative", metavar="NAME", help="of cfg: the label to steer away from")
+    for option, users in _of_priors().items():
+        text = "; ".join(f"{key}: {o.annotation}" + f", default {o.default}" * bool(o.default) for key, o in users)
+        group.add_argument(f"--guide.{option}", metavar="VALUE", help=text)
+    group.add_argument("--guide.reference", metavar="FILE", help="closeness: the example to be near, as a file")
+
+
+def _of_priors() -> dict[str, list[tuple[str, catalog.Option]]]:
+    """Options of the named priors, whose weight is the scale."""
+    found = options.union("guidance", catalog.names("guidance", "Reward"))
+    return {name: users for name, users in found.items() if name != "weight"}
 
 
 def _steering(arguments: argparse.Namespace, model: Model) -> Steering:
@@ -72,7 +84,10 @@ def _steering(arguments: argparse.Namespace, model: Model) -> Steering:
         rescale=given["guide.rescale"],
         negative=given["guide.negative"],
     )
-    return guide(arguments.guide, model, label=arguments.label, strength=strength)
+    own = {name: given[f"guide.{name}"] for name in (*_of_priors(), "reference")}
+    own = {name: value for name, value in own.items() if value is not None}
+    run = arguments.model
+    return guide(arguments.guide, model, label=arguments.label, strength=strength, options=own, run=run)
 
 
 def _add_sampler(parser: argparse.ArgumentParser) -> None:

@@ -40,12 +40,15 @@ class Loaded:
 
 
 class Checkpoints:
-    """The resume points in a folder. The newest `keep` stay, and each whose step is a multiple of `keep_every`."""
+    """The resume points in a folder. The newest `keep` stay, and each whose step is a multiple of `keep_every`.
 
-    def __init__(self, folder: str | Path, keep: int = 2, keep_every: int = 0) -> None:
+    With `keep_first` the oldest stays too: a worse model of the same run, which autoguidance steers away from.
+    """
+
+    def __init__(self, folder: str | Path, keep: int = 2, keep_every: int = 0, *, keep_first: bool = False) -> None:
         if keep < 1 or keep_every < 0:
             raise ValueError(f"keep must be at least 1 and keep_every at least 0, not {keep} and {keep_every}")
-        self.folder, self.keep, self.keep_every = Path(folder), keep, keep_every
+        self.folder, self.keep, self.keep_every, self.keep_first = Path(folder), keep, keep_every, keep_first
 
     def steps(self) -> list[int]:
         """The steps of the resume points, oldest first; what is damaged counts, other names do not."""
@@ -82,7 +85,7 @@ class Checkpoints:
         for step in (s for s in steps if s > saved):
             files.set_aside(self.path(step), f"{_name(step)}.abandoned")
         known = [s for s in steps if s <= saved]
-        for step in known[: -self.keep]:
+        for step in known[int(self.keep_first) : -self.keep]:
             if not self.keep_every or step % self.keep_every:
                 files.discard(self.path(step))
 

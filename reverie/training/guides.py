@@ -1,4 +1,6 @@
-"""Guidance by name, for the command line: `cfg`, `classifier:RUN`, `auto:RUN`, or a named prior such as `smoothness`.
+"""Guidance by name, for the command line: what it does to a model, and the label that samples are then asked for.
+
+    cfg   classifier:RUN   auto[:RUN]   product:PART=WEIGHT,…   or a named prior such as smoothness
 
 >>> steering = guide("cfg", model, label="3", scale=1.5)                                    # doctest: +SKIP
 >>> x = model.draw(16, label=steering.label, wrap=steering.wrap)                            # doctest: +SKIP
@@ -7,8 +9,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,11 +20,14 @@ from torch import Tensor
 from reverie.core import catalog
 from reverie.core.errors import UserError, unknown
 from reverie.denoisers import Condition, Denoiser, gaussian
-from reverie.guidance import Auto, Classifier, ClassifierFree, Potential
+from reverie.guidance import Auto, Classifier, ClassifierFree, Identity, Potential, Product
+from reverie.guidance.base import bind
 from reverie.training.classifier import LabelModel, load_classifier
-from reverie.training.model import Model, load
+from reverie.training.model import Model, device_of, earliest, load
+from reverie.training.reading import read_example
 
-KINDS = ("cfg", "classifier:RUN", "auto:RUN")
+KINDS = ("cfg", "classifier:RUN", "auto", "auto:RUN", "product:PART,PART")
+PARTS = "parts, each a label or a folder with a weight: product:3=1,5=0.5"
 
 
 @dataclass(frozen=True)
@@ -65,28 +71,51 @@ class Strength:
         return {"scale": self.scale, "low": self.low, "high": self.high}
 
 
-def guide(spec: str, model: Model, *, label: str | int | None = None, strength: Strength | None = None) -> Steering:
-    """The steering that `spec` names. Raises UserError for an unknown one, or one that the model cannot take."""
-    strength = strength or Strength()
+def guide(
+    spec: str,
+    model: Model,
+    *,
+    label: str | int | None = None,
+    strength: Strength | None = None,
+    options: Mapping[str, Any] | None = None,
+    run: str | Path | None = None,
+) -> Steering:
+    """The steering that `spec` names, of the model in the folder `run`; `options` are those of a named prior.
+
+    Raises UserError for an unknown one, one that the model cannot take, or an option that it does not have.
+    """
+    strength, options = strength or Strength(), dict(options or {})
     try:
         gaussian(model)
     except ValueError as error:
         raise UserError(f"guidance: {error}") from error
     name, _, rest = spec.partition(":")
+    rewards = catalog.names("guidance", "Reward")
+    _own_options(spec, strength, options if name not in rewards else {})
+    if name == "cfg" and not rest:
+        return _classifier_free(model, label, strength)
+    if name == "auto":
+        device = device_of(model)
+        worse = load(rest, device=device) if rest else earliest(run or ".", device=device)
+        return _auto(spec, worse, label, strength)
+    if name in ("classifier", "product"):
+        if not rest:
+            raise UserError(f"--guide {name} needs {'a folder: classifier:RUN' if name == 'classifier' else PARTS}")
+        return (_by_classifier if name == "classifier" else _product)(rest, model, label, strength)
+    if name in rewards and not rest:
+        return _prior({"name": name, **options}, model, label, strength)
+    raise unknown("guidance", spec, [*KINDS, *rewards])
+
+
+def _own_options(spec: str, strength: Strength, others: Mapping[str, Any]) -> None:
+    """Refuse an option of another guidance."""
+    name = spec.partition(":")[0]
     if strength.negative is not None and name != "cfg":
         raise UserError(f"--guide.negative is an option of --guide cfg, not of '{spec}'")
     if strength.rescale and name not in ("cfg", "auto"):
         raise UserError(f"--guide.rescale is an option of --guide cfg and auto, not of '{spec}'")
-    if name == "cfg" and not rest:
-        return _classifier_free(model, label, strength)
-    if name in ("classifier", "auto"):
-        if not rest:
-            raise UserError(f"--guide {name} needs a folder: {name}:RUN")
-        return _by_classifier(rest, label, model, strength) if name == "classifier" else _auto(rest, label, strength)
-    rewards = catalog.names("guidance", "Reward")
-    if name in rewards and not rest:
-        return _prior(name, model, label, strength)
-    raise unknown("guidance", spec, [*KINDS, *rewards])
+    for option in others:
+        raise UserError(f"--guide.{option} is an option of a named prior, not of '{spec}'")
 
 
 def _classifier_free(model: Model, label: str | int | None, strength: Strength) -> Steering:
@@ -96,25 +125,60 @@ def _classifier_free(model: Model, label: str | int | None, strength: Strength) 
         raise UserError("--guide cfg steers towards a label; --label none leaves nothing to steer to")
     negative = None
     if strength.negative is not None:
-        negative = Condition(torch.tensor([model.spec.label(strength.negative)]))
+        negative = Condition(torch.tensor([model.spec.label(strength.negative)], device=device_of(model)))
     options = {**strength.interval, "rescale": strength.rescale}
     return Steering(lambda inner: ClassifierFree(inner, negative=negative, **options), label)
 
 
-def _auto(run: str, label: str | int | None, strength: Strength) -> Steering:
-    worse = load(run)
-
+def _auto(spec: str, worse: Model, label: str | int | None, strength: Strength) -> Steering:
     def wrap(inner: Denoiser) -> Denoiser:
         try:
             return Auto(inner, worse, **strength.interval, rescale=strength.rescale)
         except ValueError as error:
-            raise UserError(f"auto:{run}: {error}") from error
+            raise UserError(f"{spec}: {error}") from error
 
     return Steering(wrap, label)
 
 
-def _by_classifier(run: str, label: str | int | None, model: Model, strength: Strength) -> Steering:
+def _product(rest: str, model: Model, label: str | int | None, strength: Strength) -> Steering:
+    """The model without a label, times each part over it: p(x) Π (p_k(x)/p(x))^w."""
+    if label is not None:
+        raise UserError("--guide product names its labels itself; leave out --label")
+    named = [part.partition("=") for part in rest.split(",")]
+    parts = [_part(name, model) for name, _, _ in named]
+    weights = tuple(_weight(weight) if equals else 1.0 for _, equals, weight in named)
+    try:
+        Product(model, parts, weights=weights)
+    except ValueError as error:
+        raise UserError(f"product:{rest}: {error}") from error
+    return Steering(
+        lambda inner: Product(inner, parts, weights=weights, **strength.interval),
+        "none" if model.spec.classes else None,
+    )
+
+
+def _part(name: str, model: Model) -> Denoiser:
+    """The model with the label of this name, or else the model in this folder."""
+    if name in model.spec.classes:
+        return bind(model, Condition(torch.tensor([model.spec.label(name)], device=device_of(model))))
+    if not Path(name).exists():
+        raise unknown("part of a product (a label, or a folder):", name, model.spec.classes)
+    other = load(name, device=device_of(model))
+    if other.spec.shape != model.spec.shape:
+        raise UserError(f"the part '{name}' is for {other.spec.shape}, the model for {model.spec.shape}")
+    return other
+
+
+def _weight(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"{PARTS}: a weight is a number, not '{text}'") from None
+
+
+def _by_classifier(run: str, model: Model, label: str | int | None, strength: Strength) -> Steering:
     labels = load_classifier(run)
+    labels.network.to(device_of(model))
     if labels.spec.shape != model.spec.shape:
         raise UserError(f"the classifier '{run}' is for {labels.spec.shape}, the model for {model.spec.shape}")
     if label == "none":
@@ -139,10 +203,17 @@ def _own_number(labels: LabelModel, number: int, model: Model) -> int | None:
     return model.spec.classes.index(name) if name in model.spec.classes else None
 
 
-def _prior(name: str, model: Model, label: str | int | None, strength: Strength) -> Steering:
+def _prior(described: dict[str, Any], model: Model, label: str | int | None, strength: Strength) -> Steering:
+    name, shape = described["name"], tuple(model.spec.shape)
+    for option in catalog.options("guidance", name):
+        if not option.default and option.name not in described:
+            raise UserError(f"--guide {name} needs --guide.{option.name}")
+    given: dict[str, Any] = {}
     try:
-        reward = catalog.build("guidance", {"name": name})
-        reward(torch.zeros(1, *model.spec.shape))
+        if "reference" in described:
+            given["reference"] = read_example(described.pop("reference"), model.spec, Identity(shape), whole=True)[0]
+        reward = catalog.build("guidance", described, **given)
+        reward(torch.zeros(1, *shape))
     except (ValueError, UserError, IndexError) as error:
         raise UserError(f"--guide {name}: {error}") from error
     return Steering(lambda inner: Potential(inner, reward, **strength.interval), label)

@@ -75,7 +75,7 @@ class Model(Denoiser):
         self, count: int, label: str | int | None, given: dict[str, float] | None, first: int
     ) -> Condition | None:
         """The condition of samples number first, first + 1, …; None if they have none."""
-        device = _device(self)
+        device = device_of(self)
         numbers = self.spec.standardise(given)[None].to(device) if given else None
         labels = self.labels(count, label, first)
         if labels is None and numbers is None:
@@ -145,7 +145,8 @@ class Walk:
     shape: tuple[int, ...]
 
 
-def _device(model: Denoiser) -> torch.device:
+def device_of(model: Denoiser) -> torch.device:
+    """Where the model's parameters are."""
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
@@ -183,6 +184,17 @@ def load(path: str | Path, *, device: str | torch.device = "cpu") -> Model:
             raise UserError(f"{folder} lacks {name}", code=BAD_DATA)
     described = modelfile.read_config(stored["config.json"])
     return _model(described, modelfile.load_tensors(stored["model.safetensors"]), folder).to(device)
+
+
+def earliest(path: str | Path, *, device: str | torch.device = "cpu") -> Model:
+    """The model at the first resume point of the run at `path`: worse than the run's end, and of the same data.
+
+    Raises UserError where `path` is no run, or where the first resume point is the last one.
+    """
+    kept = Checkpoints(Path(path) / "checkpoints", keep=1)
+    if len(kept.steps()) < 2:
+        raise UserError(f"'{path}' has no early resume point; name a worse model of the same data")
+    return _from_checkpoint(Path(path), kept.load(kept.path(kept.steps()[0])), device)
 
 
 def _from_checkpoint(run: Path, saved: Loaded, device: str | torch.device) -> Model:

@@ -69,6 +69,6 @@ HELP = {
     "precision": "auto, fp32 or bf16 arithmetic in the network",
     "previews": "sample grids drawn during the run",
     "checkpoints": "resume points written during the run, besides the last",
-    "keep": "newest resume points kept on disk",
+    "keep": "newest resume points kept on disk, besides the first",
     "patience": "stop after this many previews without a better held-out loss; 0 for never",
 }

@@ -62,7 +62,7 @@ class Session:
         networks.initialise(denoiser, seed)
         self.view.batch = options.batch
         self.run = Run(denoiser, build_loss(config), dataset, options, seed=seed, world=self.world)
-        self.checkpoints = Checkpoints(folder.path / "checkpoints", options.keep)
+        self.checkpoints = Checkpoints(folder.path / "checkpoints", options.keep, keep_first=True)
         self.elapsed, self.best, self.stale, self.held_out = 0.0, float("inf"), 0, float("nan")
         self._pending: list[dict[str, Any]] = []
         self._durations: deque[float] = deque(maxlen=200)

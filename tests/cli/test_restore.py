@@ -2,19 +2,16 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from untrained import write_model
 
 from reverie.cli import restore as verb
 from reverie.core.errors import UserError
 from reverie.data import open_data
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "guidance"))
-from untrained import write_model
 
 
 @pytest.fixture(scope="module")

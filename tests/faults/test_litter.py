@@ -68,6 +68,14 @@ def test_the_newest_and_the_milestones_stay(tmp_path: Path) -> None:
     assert checkpoints.steps() == [40, 80, 90, 100]
 
 
+def test_the_first_stays_where_it_is_wanted(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=1, keep_first=True)
+    with use(Plain()):
+        for step in range(10, 51, 10):
+            save(checkpoints, step)
+    assert checkpoints.steps() == [10, 50]
+
+
 def test_a_future_that_was_left_is_set_aside(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep=2)
     for step in (10, 20, 30, 15):

@@ -1,15 +1,12 @@
 """A model folder and a classifier folder that need no training worth the name."""
 
-import sys
 from pathlib import Path
 
 import pytest
+from untrained import write_model
 
 from reverie.data import open_data
 from reverie.training.classifier import train_classifier
-
-sys.path.insert(0, str(Path(__file__).parent))
-from untrained import write_model
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,16 @@
 """Guidance by name: what each name does to a model, and what it refuses in one line."""
 
+import numpy as np
 import pytest
 import torch
+from untrained import UNET
 
 from reverie.core.errors import UserError
-from reverie.guidance import Auto, Classifier, ClassifierFree, Potential
+from reverie.guidance import Auto, Classifier, ClassifierFree, MeanColour, Potential, Product, RegionAverage
 from reverie.training.classifier import load_classifier
 from reverie.training.guides import Strength, guide
-from reverie.training.model import load
+from reverie.training.model import earliest, load
+from reverie.training.session import Session
 
 
 @pytest.mark.parametrize(
@@ -47,6 +50,39 @@ def test_a_model_guides_itself_away_from_a_worse_one(digits):
     assert torch.allclose(x, model.draw(2, label="1"), atol=1e-5)
 
 
+def test_a_run_guides_itself_away_from_its_own_beginning(tmp_path):
+    chosen = {"network": UNET, "training": {"steps": 8, "batch": 4, "previews": 0}, "sampling": {"steps": 2}}
+    assert Session.begin("digits", chosen, path=tmp_path / "run").go() == 0
+    model, first = load(tmp_path / "run"), earliest(tmp_path / "run")
+    assert first.summary == {"steps": 2}
+    wrap = guide("auto", model, label="1", strength=Strength(scale=2.0), run=tmp_path / "run").wrap
+    x, t = torch.ones(1, *model.spec.shape), 0.5
+    better, worse = model(x, t).mean, first(x, t).mean
+    assert torch.allclose(wrap(model)(x, t).mean, 2 * better - worse, atol=1e-5)
+    assert not torch.equal(better, worse)
+
+
+def test_a_named_prior_has_its_own_options(digits, tmp_path):
+    model = load(digits)
+    grey = guide("mean-colour", model, options={"colour": "0.5"}).wrap(model)
+    assert grey.reward == MeanColour(colour=(0.5,))
+    box = guide("region-average", model, options={"box": "0,0,4,8", "value": "1"}).wrap(model)
+    assert box.reward == RegionAverage(box=(0, 0, 4, 8), value=1.0)
+    np.save(tmp_path / "digit.npy", np.full((8, 8), 12.0))
+    near = guide("closeness", model, options={"reference": str(tmp_path / "digit.npy")}).wrap(model)
+    assert torch.allclose(near.reward.reference, torch.full((1, 8, 8), 0.5))
+
+
+def test_a_product_takes_labels_and_models_with_weights(digits):
+    model = load(digits)
+    steering = guide(f"product:3=2,5=-0.5,{digits}", model, strength=Strength(scale=1.5))
+    guided = steering.wrap(model)
+    assert isinstance(guided, Product)
+    assert guided.weights == (2.0, -0.5, 1.0)
+    assert steering.labels(model, 2) is None
+    assert torch.isfinite(model.draw(2, label=steering.label, wrap=steering.wrap)).all()
+
+
 def test_a_classifier_is_kept_and_read_back(labeller):
     model = load_classifier(labeller)
     assert model.spec.classes == tuple("0123456789")
@@ -77,7 +113,12 @@ def test_a_classifier_reads_the_same_of_every_schedule(labeller, digits):
         ("cfg", "3", {"negative": "eleven"}, "unknown label 'eleven'"),
         ("smoothness", None, {"rescale": 0.5}, "--guide.rescale is an option of --guide cfg"),
         ("region-average", None, {"negative": "3"}, "--guide.negative is an option of --guide cfg"),
-        ("closeness", None, {}, "--guide closeness"),
+        ("closeness", None, {}, "--guide closeness needs --guide.reference"),
+        ("product", None, {}, "needs parts, each a label or a folder"),
+        ("product:3", "3", {}, "names its labels itself"),
+        ("product:eleven", None, {}, "unknown part of a product"),
+        ("product:3=much", None, {}, "a weight is a number, not 'much'"),
+        ("auto", None, {}, "has no early resume point"),
         ("classifier:{digits}", "3", {}, "is a model, but no classifier"),
         ("classifier:{labeller}", "eleven", {}, "unknown label 'eleven'"),
         ("classifier:nowhere", "3", {}, "'nowhere' is not a classifier"),
@@ -86,9 +127,16 @@ def test_a_classifier_reads_the_same_of_every_schedule(labeller, digits):
 def test_what_cannot_guide_is_one_clear_line(digits, labeller, spec, label, strength, text):
     spec = spec.format(digits=digits, labeller=labeller)
     with pytest.raises(UserError) as caught:
-        guide(spec, load(digits), label=label, strength=Strength(**strength))
+        guide(spec, load(digits), label=label, strength=Strength(**strength), run=digits)
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_option_of_another_guidance_is_refused(digits):
+    with pytest.raises(UserError, match=r"--guide\.box is an option of a named prior, not of 'cfg'"):
+        guide("cfg", load(digits), label="3", options={"box": "0,0,1,1"})
+    with pytest.raises(UserError, match="'box'"):
+        guide("smoothness", load(digits), options={"box": "0,0,1,1"})
 
 
 @pytest.mark.parametrize("wrong", [{"scale": float("nan")}, {"low": 2.0, "high": 1.0}, {"rescale": 2.0}])
