@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from reverie.core.errors import BAD_DATA, NON_FINITE, UserError
+from reverie.core.errors import BAD_DATA, NON_FINITE, UserError, unknown
 
 DTYPES = {
     "bool": torch.bool,
@@ -121,7 +121,10 @@ class Scale:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Scale:
-        """Raises UserError if the entries are not those of a scale."""
+        """Raises UserError if the entries are not exactly those of a scale."""
+        known = [field.name for field in fields(cls)]
+        for name in set(value).difference(known) if isinstance(value, Mapping) else ():
+            raise unknown("entry of the data's scale", name, known)
         try:
             bins = value["bins"]
             return cls(

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from reverie import networks
 from reverie.core import catalog, files, modelfile
 from reverie.core.errors import BAD_DATA, UserError
+from reverie.core.ration import rationed
 from reverie.core.rng import Rng
 from reverie.core.tensors import expand
 from reverie.data import Dataset, Spec
@@ -148,12 +149,11 @@ def load_classifier(path: str | Path) -> LabelModel:
         raise UserError(f"'{path}' is a model, but no classifier (train one: reverie train --classifier)")
     if "model.safetensors" not in stored:
         raise UserError(f"{folder} lacks model.safetensors", code=BAD_DATA)
-    try:
+    weights = modelfile.load_tensors(stored["model.safetensors"])
+    with rationed(weights, f"{folder}/config.json"):
         spec, config = Spec.from_json(described["spec"]), described["config"]
         network = _network(config["network"], spec)
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{folder}/config.json lacks {error}", code=BAD_DATA) from error
-    modelfile.strict_load(network, modelfile.load_tensors(stored["model.safetensors"]), str(folder))
+    modelfile.strict_load(network, weights, str(folder))
     return LabelModel(network.eval().requires_grad_(False), spec, config, described.get("summary", {}))
 
 

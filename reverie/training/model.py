@@ -18,6 +18,7 @@ from torch import Tensor
 from reverie.core import files, modelfile
 from reverie.core.distributions import Distribution
 from reverie.core.errors import BAD_DATA, UserError
+from reverie.core.ration import rationed
 from reverie.core.rng import Rng
 from reverie.core.tensors import Scalar
 from reverie.data import Spec
@@ -26,10 +27,11 @@ from reverie.samplers import Grid, Sampler, Step, prior, trajectory
 from reverie.samplers import sample as draw_samples
 from reverie.training.assemble import build_denoiser, build_sampler
 from reverie.training.checkpoint import Checkpoints, Loaded
-from reverie.training.recipe import Config, merge, training_options, validated
+from reverie.training.recipe import SECTIONS, Config, merge, training_options, validated
 
 FORMAT = 1
-LARGEST = 65_536  # of a whole number among a network's options in a file
+LARGEST = 65_536  # of a whole number among a file's options
+LARGEST_EXAMPLE = 1 << 28  # numbers
 
 
 class Model(Denoiser):
@@ -208,26 +210,27 @@ def _model(described: dict[str, Any], tensors: dict[str, Tensor], folder: Path) 
     if described.get("format_version") != FORMAT:
         version = described.get("format_version")
         raise UserError(f"{folder}: format version {version!r} is not {FORMAT}, the one read here", code=BAD_DATA)
-    try:
+    with rationed(tensors, f"{folder}/config.json"):
         spec = Spec.from_json(described["spec"])
         config = validated(described["config"])
         training_options(config)
-        _refuse_giants(config["network"])
+        _refuse_giants(config, spec)
         denoiser = build_denoiser(config, spec)
-    except KeyError as error:
-        raise UserError(f"{folder}/config.json lacks {error}", code=BAD_DATA) from error
-    except (UserError, TypeError, ValueError, ArithmeticError, AttributeError, LookupError, RuntimeError) as error:
-        raise UserError(f"{folder}/config.json: {str(error)[:500]}", code=BAD_DATA) from error  # whatever is in it
     modelfile.strict_load(denoiser, tensors, str(folder))
     return Model(denoiser, spec, config, described.get("summary", {})).eval().requires_grad_(False)
 
 
-def _refuse_giants(network: dict[str, Any]) -> None:
-    """A file must not make its reader build a network of any size. Raises ValueError."""
-    for key, value in network.items():
-        for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, int) and number > LARGEST:
-                raise ValueError(f"network.{key} must be at most {LARGEST}, not {number:.6g}")
+def _refuse_giants(config: Config, spec: Spec) -> None:
+    """Sizes that no weight of the file stands for are held as well: of an example, a table, a walk. ValueError."""
+    if spec.dimensions > LARGEST_EXAMPLE:
+        raise ValueError(
+            f"an example of {spec.dimensions:.6g} numbers is more than the {LARGEST_EXAMPLE} that are read"
+        )
+    for section in (*SECTIONS, "sampling"):
+        for key, value in config.get(section, {}).items():
+            for number in value if isinstance(value, list) else [value]:
+                if isinstance(number, int) and number > LARGEST:
+                    raise ValueError(f"{section}.{key} must be at most {LARGEST}, not {number:.6g}")
 
 
 def sample(
