@@ -3,6 +3,7 @@
 from reverie.denoisers.base import Condition, Denoiser, gaussian, noise, score
 from reverie.denoisers.exact import EmpiricalData, GaussianData, Mixture
 from reverie.denoisers.finite import FiniteData
+from reverie.denoisers.latent import Latent, Stage
 from reverie.denoisers.network import Learned, NetworkDenoiser
 from reverie.denoisers.prediction import X0, Eps, F, Mu, Prediction, Score, V, Velocity
 from reverie.denoisers.token import TokenDenoiser
@@ -16,12 +17,14 @@ __all__ = [
     "F",
     "FiniteData",
     "GaussianData",
+    "Latent",
     "Learned",
     "Mixture",
     "Mu",
     "NetworkDenoiser",
     "Prediction",
     "Score",
+    "Stage",
     "TokenDenoiser",
     "V",
     "Velocity",

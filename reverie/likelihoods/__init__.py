@@ -6,6 +6,7 @@ from reverie.likelihoods.continuous import Vlb, learn_knots
 from reverie.likelihoods.dequantised import Dequantised
 from reverie.likelihoods.divergence import Divergence, Exact, Hutchinson
 from reverie.likelihoods.elbo import Elbo
+from reverie.likelihoods.encoded import Encoded
 from reverie.likelihoods.importance import Importance
 from reverie.likelihoods.ode import Ode
 from reverie.likelihoods.solvers import Adaptive, RungeKutta, Solver
@@ -21,6 +22,7 @@ __all__ = [
     "Discretised",
     "Divergence",
     "Elbo",
+    "Encoded",
     "Exact",
     "Hutchinson",
     "Importance",

@@ -10,11 +10,14 @@ from reverie.networks.embedding import Features, Fourier, Sinusoidal
 from reverie.networks.mlp import Mlp
 from reverie.networks.speed import keep_memory, precision
 from reverie.networks.unet import Unet
+from reverie.networks.vae import ConvVae, DenseVae, Vae
 from reverie.networks.weights import initialise
 
 __all__ = [
     "Autoencoder",
     "Classifier",
+    "ConvVae",
+    "DenseVae",
     "Dit",
     "Features",
     "Fourier",
@@ -23,6 +26,7 @@ __all__ = [
     "Network",
     "Sinusoidal",
     "Unet",
+    "Vae",
     "flops",
     "initialise",
     "keep_memory",

@@ -9,12 +9,12 @@ from reverie.core.distributions import Normal
 from reverie.core.rng import Rng
 from reverie.denoisers import GaussianData
 from reverie.likelihoods import Elbo, Importance
-from reverie.networks.vae import Vae
+from reverie.networks import ConvVae, DenseVae
 from reverie.processes import Gaussian, LinearBeta
 
 
 def model(bins=0, latent=1):
-    made = Vae(shape=(2,), bins=bins, latent=latent, width=8, depth=1).double()
+    made = DenseVae(shape=(2,), bins=bins, latent=latent, width=8, depth=1).double()
     with torch.no_grad():
         for p in made.parameters():
             p.mul_(2.0)
@@ -55,7 +55,7 @@ def test_gradients_reach_the_encoder_through_the_sample():
 
 
 def test_the_mismatch_is_the_divergence_of_normals_with_the_codes_moments():
-    made = Vae(shape=(2,), latent=3, width=4, depth=0).double()
+    made = DenseVae(shape=(2,), latent=3, width=4, depth=0).double()
     with torch.no_grad():
         for p in made.encoder.parameters():
             p.zero_()
@@ -84,4 +84,25 @@ def test_a_diffusion_model_of_few_steps_read_as_a_hierarchical_autoencoder_gives
 @pytest.mark.parametrize("options", [{"latent": 0}, {"bins": 1}, {"width": 0}])
 def test_sizes_that_cannot_be_are_refused(options):
     with pytest.raises(ValueError, match="at least"):
-        Vae(shape=(2,), **options)
+        DenseVae(shape=(2,), **options)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 7, 5), (2, 13), (1, 5, 6, 3), (2, 1, 9)])
+def test_codes_of_pictures_are_smaller_pictures(shape):
+    made = ConvVae(shape=shape, bins=17, latent=3, width=4, levels=1, patch=2)
+    x = Rng(0).normal(torch.empty(2, *shape)).clamp(-1, 1)
+    code = made.encode(x)
+    assert made.code == (3, *(n if n == 1 else math.ceil(n / 4) for n in shape[1:]))
+    assert code.mean.shape == code.std.shape == (2, *made.code)
+    assert made.decode(code.mean).mean.shape == x.shape
+    assert torch.isfinite(sum(made.terms(x, rng=Rng(1)).values())).all()
+
+
+def test_a_place_in_a_code_answers_for_its_place_in_the_picture():
+    made = ConvVae(shape=(1, 48, 48), latent=2, width=4).double()
+    x = torch.zeros(1, 1, 48, 48, dtype=torch.float64)
+    moved = x.clone()
+    moved[..., 0, 0] = 1.0
+    changed = (made.encode(moved).mean - made.encode(x).mean).abs().amax((0, 1))
+    assert changed[0, 0] > 0
+    assert changed[-1, -1] == 0
