@@ -1,7 +1,7 @@
 """Samples → lines of text and sounds: the inverse of `formats.text`, `formats.tables` and `formats.sounds`.
 
-Whole columns are written as whole numbers, one-hot columns as the category with the largest value, other numbers with
-the fewest digits that give the same number back.
+Whole columns are written as whole numbers, columns of few values as the nearest of these, one-hot columns as the
+category with the largest value, other numbers with the fewest digits that give the same number back.
 """
 
 from __future__ import annotations
@@ -40,9 +40,22 @@ def columns_of(native: np.ndarray, spec: Spec) -> tuple[list[str], list[list[obj
             out.append(found[name])
         elif not kind.startswith("one-hot "):
             whole = kind == "whole" or native.dtype.kind in "iu"
+            numbers = nearest(rows[:, i], spec.extra.get("levels", {}).get(name, []))
             named.append(name)
-            out.append((np.rint(rows[:, i]).astype(np.int64) if whole else rows[:, i]).tolist())
+            out.append((np.rint(numbers).astype(np.int64) if whole else numbers).tolist())
     return named, out
+
+
+def nearest(values: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """Each value's nearest of the rising `levels`; the values themselves if there are none.
+
+    >>> nearest(np.array([-7.0, 0.9, 2.2]), [0, 1, 4]).tolist()
+    [0, 1, 1]
+    """
+    if not len(levels):
+        return values
+    rising = np.array(levels)
+    return rising[np.searchsorted((rising[1:] + rising[:-1]) / 2, values)]
 
 
 def table_of(native: np.ndarray, beside: Beside, spec: Spec) -> tuple[list[str], list[list[object]]]:

@@ -174,6 +174,19 @@ def test_a_table_gets_labels_and_conditions_back_in_their_columns(header, suffix
     assert len(open_data(alone[0]).spec.columns) == len(data.spec.columns)
 
 
+def test_columns_of_few_values_keep_to_them_and_it_is_said(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [(rng.normal(), (-0.5, 0.25, 4)[i % 3], (1, 20, 40)[i % 3], rng.integers(1000)) for i in range(60)]
+    path = write(tmp_path / "t.csv", "size,dose,grade,count\n" + "\n".join(",".join(map(str, row)) for row in rows))
+    data = open_data(path)
+    assert any("rounded to: dose (3), grade (3)" in note for note in data.report.notes)
+    noisy = data.rows(torch.arange(60)) + 0.03 * torch.tensor(rng.normal(size=(60, 4))).float()
+    saved = np.loadtxt(save(noisy, data.spec, tmp_path / "out")[0], delimiter=",", skiprows=1)
+    assert np.array_equal(saved[:, 1:3], np.array(rows)[:, 1:3])
+    assert len(np.unique(saved[:, 0])) == 60  # the others stay what they are
+    assert np.array_equal(saved[:, 3], np.rint(saved[:, 3]))
+
+
 def test_conditions_lie_beside_arrays_and_files(tmp_path):
     rng = np.random.default_rng(0)
     path = npz(tmp_path / "d.npz", x=rng.normal(size=(5, 6)), age=np.arange(5), place=rng.normal(size=(5, 2)))

@@ -1,8 +1,8 @@
 """Tables of numbers and text signals: CSV, TSV, JSON lines, `.ts`.
 
 Each row is an example. Columns of text become one-hot numbers "column=value" (and text again when saved); whole numbers
-stay whole. Rows of many numbers that resemble their neighbours, without names, are signals. A missing value is reported
-by column and refused: nothing is filled in or dropped without being asked.
+stay whole, and columns of few values keep to these. Rows of many numbers that resemble their neighbours, without names,
+are signals. A missing value is reported by column and refused: nothing is filled in or dropped without being asked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from reverie.data.report import Report
 from reverie.data.stored import stored
 
 MOST_VALUES = 100  # different values of a column of text that becomes one-hot
-FEW = 50  # different values of a column that can be a label without being named so
+FEW = 50  # different values of a column that can be a label without being named so, or whose samples take these values
+OFTEN = 10  # rows that share a value, on average, for its column to be one of few values
 
 
 def open_table(
@@ -83,7 +84,7 @@ def from_table(
     order = [c.name for c in table.columns if c.name in {u.name for u in used} | {label, *condition}]
     extra: dict[str, Any] = {"delimiter": table.delimiter, "header": table.header, "label": label, "order": order}
     if not signal:
-        extra["kinds"] = kinds
+        extra |= {"kinds": kinds, "levels": _levels(used, report)}
     data = stored(
         native,
         report,
@@ -170,6 +171,16 @@ def _numbers(columns: Sequence[Column]) -> tuple[np.ndarray, tuple[str, ...], li
             names.append(f"{column.name}={value}")
             kinds.append(column.name)
     return np.stack(parts, 1), tuple(names), [k if k in ("whole", "number") else f"one-hot {k}" for k in kinds]
+
+
+def _levels(columns: Sequence[Column], report: Report) -> dict[str, list[float]]:
+    """The values of each column of numbers that has few of them, which samples are rounded to when they are saved."""
+    levels = {c.name: np.unique(c.values).tolist() for c in columns if c.is_number}
+    levels = {k: v for k, v in levels.items() if len(v) <= min(FEW, len(columns[0].values) // OFTEN)}
+    if levels:
+        listed = ", ".join(f"{name} ({len(values)})" for name, values in list(levels.items())[:12])
+        report.note(f"columns of few values, which samples are rounded to: {listed}{', …' * (len(levels) > 12)}")
+    return levels
 
 
 def _is_signal(table: Table, used: Sequence[Column], native: np.ndarray) -> bool:
