@@ -12,12 +12,11 @@ from torch import Tensor
 
 from reverie.core.distributions import Distribution
 from reverie.core.rng import Rng
-from reverie.core.tensors import expand
 from reverie.core.units import bits_per_dim
 from reverie.denoisers import Denoiser, gaussian
 from reverie.denoisers.decoder import Continuous, Decoder, Discretised
 from reverie.denoisers.terms import density_term
-from reverie.losses.base import TimedLoss
+from reverie.losses.history import History, Remembering
 from reverie.losses.times import Discrete, LogSnrRange
 from reverie.processes import Process
 
@@ -39,22 +38,19 @@ def decoder_for(bins: int) -> Decoder:
     return Discretised(bins) if bins else Continuous()
 
 
-class FullBound(TimedLoss):
+class FullBound(Remembering):
     """L_vlb with i drawn where the terms are large: p_i ∝ √E[L_i²], from the last `memory` losses of each bucket of i.
 
-    Until every bucket is full i is uniform. The mean is the same either way; the variance is much lower. The history is
-    the only state (`state_dict`); each process of a distributed run keeps its own. Raises ValueError for options out of
-    range. `bins`: levels of the data on [−1, 1], 0 for none.
+    `bins`: levels of the data on [−1, 1], 0 for none. Raises ValueError for options out of range.
     Reference: Nichol & Dhariwal 2021, section 3.3, equation 18 (10 losses for each of T values).
     """
 
     def __init__(self, *, steps: int = 1000, bins: int = 256, buckets: int = 100, memory: int = 10) -> None:
-        if steps < 1 or memory < 1 or buckets < 1 or bins < 0 or bins == 1:
-            raise ValueError("needs steps, memory and buckets of at least 1, and bins of 0 (none) or at least 2")
+        if steps < 1 or bins < 0 or bins == 1:
+            raise ValueError("needs steps of at least 1, and bins of 0 (none) or at least 2")
         self.steps, self.bins, self.buckets, self.memory = steps, bins, min(buckets, steps), memory
         self.times = Discrete(steps=steps)
-        self.history = torch.zeros(self.buckets, memory, dtype=torch.float64)
-        self.seen = torch.zeros(self.buckets, dtype=torch.int64)
+        self.history = History(buckets=self.buckets, memory=memory)
 
     def at(self, denoiser: Denoiser, x0: Tensor, t: Tensor, *, rng: Rng) -> Tensor:
         """T L_i in bits per dimension: its mean over uniform i is L_vlb."""
@@ -64,61 +60,21 @@ class FullBound(TimedLoss):
         )
         return self.steps * bits_per_dim(nats, x0[0].numel())
 
-    def __call__(self, denoiser: Denoiser, x0: Tensor, *, rng: Rng) -> Tensor:
-        law = self.law()
-        index, weight = self._invert(self.times.shares(rng, len(x0)), law)  # stratified over the batch
-        loss = self.at(denoiser, x0, index / self.steps, rng=rng)
-        if torch.is_grad_enabled():
-            self._remember(index, loss.detach())
-        return loss * expand(weight, loss)
 
-    def law(self) -> Tensor:
-        """p of each bucket, (buckets,) float64."""
-        sizes = self._sizes()
-        if (self.seen < self.memory).any():
-            return sizes / self.steps
-        size = self.history.square().mean(1).sqrt() * sizes
-        # a thousandth is kept uniform, as in the published code
-        return 0.999 * size / size.sum() + 0.001 * sizes / self.steps
+class ContinuousBound(Remembering):
+    """The diffusion loss ∫ ½ e^λ ‖x_0 − x̂_0‖² dλ of VDM in bits per dimension, from λ = `first` to λ(1) or `last`.
 
-    def _bucket(self, index: Tensor) -> Tensor:
-        return ((index - 1) * self.buckets).div(self.steps, rounding_mode="floor").long()
-
-    def _sizes(self) -> Tensor:
-        """How many i are in each bucket, (buckets,) float64."""
-        return torch.bincount(self._bucket(torch.arange(1, self.steps + 1)), minlength=self.buckets).to(torch.float64)
-
-    def _invert(self, u: Tensor, law: Tensor) -> tuple[Tensor, Tensor]:
-        """The index i (B,) at quantile u of the law, and 1/(T p_i)."""
-        each = (law / self._sizes())[self._bucket(torch.arange(1, self.steps + 1))]
-        place = torch.searchsorted(each.cumsum(0), u).clamp(max=self.steps - 1)
-        return (place + 1).to(torch.float64), 1 / (self.steps * each[place])
-
-    def _remember(self, index: Tensor, loss: Tensor) -> None:
-        for bucket, value in zip(self._bucket(index).tolist(), loss.to("cpu", torch.float64).tolist(), strict=True):
-            self.history[bucket, int(self.seen[bucket]) % self.memory] = value
-            self.seen[bucket] += 1
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """What a resumed run needs to draw the same times."""
-        return {"history": self.history.clone(), "seen": self.seen.clone()}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        if state:
-            self.history, self.seen = state["history"].clone(), state["seen"].clone()
-
-
-class ContinuousBound(TimedLoss):
-    """The diffusion loss ∫ ½ e^λ ‖x_0 − x̂_0‖² dλ of VDM in bits per dimension, λ uniform from `first` to λ(1).
-
-    The same for every schedule with the same ends. Reference: Kingma et al. 2021, equation 18.
+    Its mean is the same for every schedule with the same ends. λ is drawn by the monotone schedule of least variance,
+    learned from the last `memory` losses of each bucket of λ. Raises ValueError for options out of range.
+    Reference: Kingma et al. 2021, equation 18, appendix I.2.
     """
 
-    def __init__(self, *, first: float = 13.3, last: float = -13.3) -> None:
+    def __init__(self, *, first: float = 13.3, last: float = -13.3, buckets: int = 100, memory: int = 10) -> None:
         if not last < first:
             raise ValueError(f"the last log SNR must be below the first, not {last} and {first}")
-        self.first, self.last = first, last
+        self.first, self.last, self.buckets, self.memory = first, last, buckets, memory
         self.times = LogSnrRange(first=first, last=last)
+        self.history = History(buckets=buckets, memory=memory)
 
     def at(self, denoiser: Denoiser, x0: Tensor, t: Tensor, *, rng: Rng) -> Tensor:
         span = self.first - max(self.last, float(gaussian(denoiser).schedule.log_snr(1.0)))
