@@ -79,6 +79,7 @@ def add_training(parser: argparse.ArgumentParser, *, every: bool) -> None:
         shown = every or field.name in ("batch", "learning_rate", "ema", "holdout", "precision")
         text = f"{HELP[field.name]} (default: {BY_DATA.get(field.name, field.default)})" if shown else argparse.SUPPRESS
         group.add_argument(f"--training.{field.name}", metavar="VALUE", help=text)
+    group.add_argument("--balance", action="store_const", const="true", dest="training.balance", help=HELP["balance"])
     text = f"steps that sampling takes from then on (default: {DEFAULTS['sampling']['steps']})"
     group.add_argument("--sampling.steps", metavar="N", help=text)
 

@@ -104,7 +104,7 @@ def _dropped(modes: Modes | None) -> Finding | None:
         return None
     real, own = float(modes.real[lacking].sum()), float(modes.samples[lacking].sum())
     figure = f"kinds that are {real:.1%} of real data are {own:.1%} of the samples"
-    return Finding("mode-dropping", figure, "train longer, lower the guidance scale, or use --training.balance")
+    return Finding("mode-dropping", figure, "train longer, lower the guidance scale, or use --balance")
 
 
 def _blurred(samples: Tensor, held_out: Tensor) -> Finding | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reverie.core.errors import UserError
 from reverie.core.rng import Rng
 from reverie.data import Dataset
 from reverie.data.order import balance, order
@@ -47,6 +48,8 @@ class Feed:
             dropout,
         )
         labels = dataset.labels(index)
+        if balanced and labels is None:
+            raise UserError("balance shows rare classes as often as common ones, but the data have no labels")
         self.weights = balance(labels) if balanced and labels is not None else None
         self.classes, self.conditions = len(dataset.spec.classes), len(dataset.spec.conditions)
 

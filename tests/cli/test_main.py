@@ -51,6 +51,7 @@ def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> N
             "unknown option of schedule 'cosine': 'beta'",
         ),
         (["train", "digits", "--steps", "0"], "steps must be above 0, not 0"),
+        (["train", "swiss-roll", "--balance"], "the data have no labels"),
         (["train", "digits", "--steps", "many"], "training.steps must be a whole number or none, not 'many'"),
         (["train", "digits", "--recipe", "ddmp"], "unknown recipe 'ddmp'; did you mean 'ddpm'?"),
         (["train", "digits", "--training.batch", "1.5"], "training.batch must be a whole number, not '1.5'"),
