@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,7 @@ class Operator(ABC):
 
     shape: tuple[int, ...]
     gram: float | None = None  # g where AAᵀ = g I on the measurements, None where it is not
+    averages: ClassVar[bool] = True  # whether measurements are averages of elements, and so have the data's units
 
     @abstractmethod
     def apply(self, x: Tensor) -> Tensor:
@@ -106,6 +108,8 @@ class Mask(Operator):
     @classmethod
     def random(cls, shape: tuple[int, ...], *, share: float = 0.5, seed: int = 0) -> Mask:
         """Each place seen with probability `share`, all channels of it together."""
+        if not 0 <= share <= 1:
+            raise ValueError(f"the share that is seen must lie between 0 and 1, not {share}")
         space = shape[1:] if len(shape) > 1 else shape
         return cls((Rng(seed).fork("mask").uniform(1, *space)[0] < share).expand(shape), shape)
 
@@ -207,6 +211,8 @@ class Blur(Operator):
 class Matrix(Operator):
     """y = M x for a matrix (m, D), D the number of elements of an example."""
 
+    averages = False
+
     def __init__(self, matrix: Tensor, shape: tuple[int, ...]) -> None:
         if matrix.dim() != 2 or matrix.shape[1] != math.prod(shape):
             raise ValueError(f"a matrix of {_by(matrix.shape)} does not fit examples of {_by(shape)}")
@@ -243,6 +249,8 @@ class Linear(Operator):
     >>> Linear(lambda x: x[:, ::2], (4,)).adjoint(torch.ones(1, 2)).tolist()
     [[1.0, 0.0, 1.0, 0.0]]
     """
+
+    averages = False
 
     def __init__(
         self,

@@ -1,4 +1,7 @@
-"""One example or one mask from a file, in the model's units: a picture of its size, or an .npy array."""
+"""One example, one observation or one mask from a file, in the model's units: a picture of its size, or an .npy array.
+
+Arrays hold native units, but for measurements that are no averages of elements: these have the model's units.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,45 @@ from reverie.guidance import Operator
 def read_example(path: str | Path, spec: Spec, operator: Operator, *, whole: bool) -> Tensor:
     """What an operator gives for one example (1, *M), or a whole example (1, *shape), in model units.
 
-    Arrays hold native units; pictures go from black to white over the data's range.
+    Pictures go from black to white over the data's range.
     """
     wanted = tuple(operator.apply(torch.zeros(1, *spec.shape)).shape[1:]) if not whole else tuple(spec.shape)
     if Path(path).suffix.lower() == ".npy":
-        native = torch.from_numpy(_array(path).astype(np.float64))
-        values = spec.scale.encode(native.reshape(1, *_fitted(native.shape, wanted, path)))
+        values = torch.from_numpy(_array(path).astype(np.float64))
+        values = values.reshape(1, *_fitted(values.shape, wanted, spec, path))
+        values = spec.scale.encode(values) if whole or _in_units(values, spec, operator) else values.float()
     elif _is_picture(path):
         values = _levels(_picture(path, wanted[0] if len(wanted) == 3 else 1), spec)[None]
     else:
         dataset = load_like(path, spec)
         values = dataset.rows(torch.zeros(1, dtype=torch.int64))
     if tuple(values.shape[1:]) != wanted:
-        raise UserError(f"'{path}' has the shape {tuple(values.shape[1:])}, but {wanted} is needed", code=BAD_DATA)
+        raise _misfit(values.shape[1:], wanted, spec, path)
     return values
+
+
+def native(x: Tensor, spec: Spec, operator: Operator | None = None) -> Tensor:
+    """The inverse: values (B, …) in native units, neither rounded nor clipped, as `read_example` takes them."""
+    if operator is not None and not _in_units(x, spec, operator):
+        return x
+    shape = (-1, *(1,) * (x.dim() - 2))
+    centre, spread = (
+        torch.tensor(v, dtype=torch.float64).reshape(shape) for v in (spec.scale.center, spec.scale.spread)
+    )
+    return centre + spread * x.cpu().double()
+
+
+def _in_units(y: Tensor, spec: Spec, operator: Operator) -> bool:
+    """Whether measurements are in the data's units: averages, and not of channels that differ in theirs."""
+    return operator.averages and len(spec.scale.center) in (1, y.shape[1])
+
+
+def _misfit(shape: tuple[int, ...], wanted: tuple[int, ...], spec: Spec, path: str | Path) -> UserError:
+    hint = "; to make the observation from a whole example, add --degrade"
+    own = [n for n in shape if n > 1] == [n for n in spec.shape if n > 1] and wanted != tuple(spec.shape)
+    return UserError(
+        f"'{path}' has the shape {tuple(shape)}, but {wanted} is needed{hint if own else ''}", code=BAD_DATA
+    )
 
 
 def read_mask(path: str | Path, spec: Spec) -> Tensor:
@@ -58,10 +86,10 @@ def _array(path: str | Path) -> np.ndarray:
     return found
 
 
-def _fitted(shape: torch.Size, wanted: tuple[int, ...], path: str | Path) -> tuple[int, ...]:
+def _fitted(shape: torch.Size, wanted: tuple[int, ...], spec: Spec, path: str | Path) -> tuple[int, ...]:
     """The shape with axes of length 1 left out or put in as the wanted one has them."""
     if [n for n in shape if n > 1] != [n for n in wanted if n > 1]:
-        raise UserError(f"'{path}' has the shape {tuple(shape)}, but {wanted} is needed", code=BAD_DATA)
+        raise _misfit(shape, wanted, spec, path)
     return wanted
 
 

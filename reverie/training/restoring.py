@@ -35,6 +35,7 @@ from reverie.guidance import (
 )
 from reverie.samplers import Ancestral, Sampler, prior, trajectory
 from reverie.training.model import Model, Walk
+from reverie.training.reading import native
 from reverie.training.smc import smc
 
 TASKS = ("inpaint", "super-resolution", "deblur", "motion-deblur", "colourise", "denoise", "sensing")
@@ -175,38 +176,45 @@ def _walked(guided: Denoiser, walk: Walk, rng: Rng, progress: Callable[[int], No
 
 
 def contents(spec: Spec, observation: Observation, restored: Restored, made: dict[str, Any]) -> dict[str, bytes]:
-    """The files of a restoration but for the samples' own: pictures where the data are, arrays in native units."""
-    values = restored.samples.cpu()
+    """The files of a restoration but for the samples' own: pictures where the data are, arrays in native units.
+
+    Pictures have the size of what they show; `sheet.png` shows all side by side, enlarged.
+    """
+    values, operator = restored.samples.cpu(), observation.operator
     mean, std = values.mean(0, keepdim=True), values.std(0, correction=0, keepdim=True)
-    spread = torch.tensor(spec.scale.spread, dtype=torch.float64).reshape(-1, *(1,) * max(values.dim() - 2, 0))
-    centre = torch.tensor(spec.scale.center, dtype=torch.float64).reshape(spread.shape)
     found = {
-        "observation.npy": _npy(observation.y),
-        "mean.npy": _npy(centre + spread * mean[0].double()),
-        "std.npy": _npy(spread * std[0].double()),
+        "observation.npy": _npy(native(observation.y[:1], spec, operator)[0]),
+        "mean.npy": _npy(native(mean, spec)[0]),
+        "std.npy": _npy((native(std, spec) - native(torch.zeros_like(std), spec))[0]),
     }
     told = {"log_evidence_nats": restored.log_evidence, "effective_particles": restored.effective}
     note = {**made, **{k: v for k, v in told.items() if v is not None}}
     found["restore.json"] = json.dumps(note, indent=1).encode() + b"\n"
-    if isinstance(observation.operator, Mask):
-        found["mask.npy"] = _npy((~observation.operator.mask).to(torch.uint8))
-    if not is_picture(spec):
-        return found
-    shown = {"observation": seen(observation), "mean": mean, "samples": values}
-    pages = {name: to_picture(x, replace(spec, shape=tuple(x.shape[1:]))) for name, x in shown.items()}
-    pages["std"] = _brightness(std)
+    if isinstance(operator, Mask):
+        found["mask.npy"] = _npy((~operator.mask).to(torch.uint8))
+    return found | _pictures(spec, observation, values, std) if is_picture(spec) else found
+
+
+def _pictures(spec: Spec, observation: Observation, values: Tensor, std: Tensor) -> dict[str, bytes]:
+    def shown(x: Tensor) -> np.ndarray:
+        return to_picture(x, replace(spec, shape=tuple(x.shape[1:])))
+
+    looked, mean = seen(observation), values.mean(0, keepdim=True)
+    pages = {"mean": shown(mean), "std": _brightness(std)}
     if isinstance(observation.operator, Mask):
         pages["mask"] = _brightness((~observation.operator.mask)[None].float())
-    return found | {f"{name}.png": pictures.png(pictures.grid(page)) for name, page in pages.items()}
+    first = looked if looked.shape == mean.shape else _back(observation)
+    sheet = pictures.grid(np.concatenate([shown(first), *pages.values(), shown(values)]))
+    single = {"observation": shown(looked), **pages}
+    return {f"{name}.png": pictures.png(page[0]) for name, page in single.items()} | {"sheet.png": pictures.png(sheet)}
 
 
 def seen(observation: Observation) -> Tensor:
     """The first observation as something to look at: itself where it has the form of an example, else A⁺ y."""
-    y = observation.y[:1].cpu()
-    alike = y.dim() == len(observation.operator.shape) + 1
-    return (
-        observation.operator.apply(y) if isinstance(observation.operator, Mask) else y if alike else _back(observation)
-    )
+    y, operator = observation.y[:1].cpu(), observation.operator
+    if y.dim() != len(operator.shape) + 1:
+        return _back(observation)
+    return operator.apply(y) if isinstance(operator, Mask) else y
 
 
 def _back(observation: Observation) -> Tensor:

@@ -51,12 +51,31 @@ def test_a_restoration_leaves_observation_samples_mean_and_spread(task, model, e
     words = [model, "--input", example, "--task", task, *TASKS[task], "--degrade", "--samples", "3", "--out", out]
     assert restore(*words) == 0
     names = {path.name for path in out.iterdir()}
-    wanted = {"observation.npy", "observation.png", "mean.npy", "mean.png", "std.npy", "std.png", "samples.png"}
+    wanted = {"observation.npy", "observation.png", "mean.npy", "mean.png", "std.npy", "std.png", "sheet.png"}
     assert wanted | {"restore.json", "samples"} <= names
     assert ({"mask.png", "mask.npy"} <= names) == (task == "inpaint")
     assert len(list((out / "samples").rglob("*.png"))) == 3
     assert json.loads((out / "restore.json").read_text())["task"] == task
     assert np.load(out / "std.npy").shape == (1, 8, 8)
+    assert Image.open(out / "mean.png").size == Image.open(out / "std.png").size == (8, 8)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_observation_that_was_written_restores_alike(task, model, example, tmp_path):
+    """`observation.npy` is in the units that `--input` takes; what was made from a whole example is that file."""
+    words = ["--task", task, *TASKS[task], "--samples", "2"]
+    assert restore(model, "--input", example, *words, "--degrade", "--out", tmp_path / "a") == 0
+    assert restore(model, "--input", tmp_path / "a" / "observation.npy", *words, "--out", tmp_path / "b") == 0
+    first, second = (np.load(tmp_path / name / "mean.npy") for name in "ab")
+    assert np.allclose(first, second, atol=0.02)
+
+
+def test_a_picture_that_was_written_is_an_input(model, example, tmp_path):
+    words = ["--task", "super-resolution", "--samples", "2"]
+    assert restore(model, "--input", example, *words, "--degrade", "--out", tmp_path / "a") == 0
+    assert restore(model, "--input", tmp_path / "a" / "observation.png", *words, "--out", tmp_path / "b") == 0
+    first, second = (np.load(tmp_path / name / "observation.npy") for name in "ab")
+    assert np.allclose(first, second, atol=0.5 * 16 / 255)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +120,9 @@ def refusals(model: Path, example: Path, folder: Path) -> list[tuple[list[str | 
         ([*given, "--task", "colourise"], "at least 2 channels"),
         ([*given, "--task", "superresolution"], "did you mean 'super-resolution'"),
         ([*given, "--task", "super-resolution", "--factor", "3"], "blocks of 3 do not divide"),
-        ([*given, "--task", "super-resolution"], "but (1, 4, 4) is needed"),
+        ([*given, "--task", "super-resolution"], "but (1, 4, 4) is needed; to make the observation"),
+        ([*given, "--task", "sensing"], "but (32,) is needed; to make the observation"),
+        ([*given, "--task", "inpaint", "--part", "random", "--share", "7"], "between 0 and 1, not 7.0"),
         ([*given, "--task", "denoise", "--noise", "-1"], "--noise must be 0 or above"),
         ([*given, "--task", "denoise", "--method", "dsp"], "did you mean 'dps'"),
         ([*given, "--task", "denoise", "--samples", "0"], "--samples must be at least 1"),
@@ -111,7 +132,7 @@ def refusals(model: Path, example: Path, folder: Path) -> list[tuple[list[str | 
     ]
 
 
-@pytest.mark.parametrize("number", range(14))
+@pytest.mark.parametrize("number", range(16))
 def test_a_mistake_is_one_clear_line(number, model, example, tmp_path):
     words, text = refusals(model, example, tmp_path)[number]
     with pytest.raises(UserError) as caught:
