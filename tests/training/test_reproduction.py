@@ -7,6 +7,7 @@ import torch
 
 from reverie.core.rng import Rng
 from reverie.denoisers import FiniteData, GaussianData
+from reverie.denoisers.terms import denoising_term
 from reverie.processes import Gaussian, VpLinear
 from reverie.training import heartbeat, reproduction, swiss_roll
 
@@ -45,6 +46,36 @@ def test_a_silent_bit_network_is_the_oracle_of_coin_tosses():
     xt = heartbeat.sequences()
     expected = flat(xt.reshape(-1, 1), 0.3).probs.reshape(5, 20, 2)
     torch.testing.assert_close(made(xt, 0.3).probs, expected, rtol=0, atol=1e-6)
+
+
+def test_solved_read_outs_are_those_of_least_squares_and_lower_the_bound():
+    made = swiss_roll.RadialBasis(swiss_roll.along(16), steps=4, first=1e-2)
+    x0, xt, t = swiss_roll._rows(made, 300, Rng(5))
+    before = float(denoising_term(made, x0, xt, t - 0.25, t).mean().detach())
+    made.solve(*made.equations(x0, xt, t))
+    assert float(denoising_term(made, x0, xt, t - 0.25, t).mean().detach()) < before
+    hidden, rows = made.hidden(xt, t).detach(), slice(300, 600)
+    alpha, sigma = made.schedule.alpha(0.75).detach(), made.schedule.sigma(0.75).detach()
+    plain = torch.linalg.lstsq(hidden[rows], ((x0 - alpha * xt) / sigma)[rows], driver="gelsd").solution
+    # the spread is still the same everywhere, so that all weights are equal
+    torch.testing.assert_close(hidden[rows] @ made.mean[2], hidden[rows] @ plain, rtol=0, atol=1e-4)
+
+
+def test_read_outs_do_not_depend_on_the_order_of_rows():
+    made = swiss_roll.RadialBasis(swiss_roll.along(16), steps=4, first=1e-2)
+    x0, xt, t = swiss_roll._rows(made, 50, Rng(5))
+    made.solve(*made.equations(x0, xt, t))
+    mixed = Rng(0).uniform(len(t)).argsort()
+    torch.testing.assert_close(made(xt, t).mean[mixed], made(xt[mixed], t[mixed]).mean)
+
+
+def test_no_density_of_the_blurred_roll_exceeds_the_ceiling():
+    """A fine mixture along the roll is the law of x_1, here with β_1 = 1e-3; its negative entropy is the ceiling."""
+    x1 = swiss_roll.points(1000, Rng(0)) + math.sqrt(1e-3) * Rng(1).normal(torch.zeros(1000, 2, dtype=torch.float64))
+    places = (swiss_roll._GRID[::50] - swiss_roll._MEAN) / swiss_roll._STD
+    log_kernel = -0.5 * torch.cdist(x1, places).square() / 1e-3 - math.log(2 * math.pi * 1e-3)
+    bits = (torch.logsumexp(log_kernel, 1) - math.log(len(places))) / math.log(2)
+    assert abs(float(bits.mean()) - swiss_roll.ceiling(1e-3)) < 4 * float(bits.std()) / math.sqrt(1000) + 0.01
 
 
 def test_points_of_the_roll_have_unit_variance_and_betas_learn():
