@@ -8,6 +8,7 @@ from reverie.networks.cost import flops, parameters
 from reverie.networks.dit import Dit
 from reverie.networks.embedding import Features, Fourier, Sinusoidal
 from reverie.networks.mlp import Mlp
+from reverie.networks.multi_scale import MultiScale
 from reverie.networks.speed import keep_memory, precision
 from reverie.networks.unet import Unet
 from reverie.networks.vae import ConvVae, DenseVae, Vae
@@ -23,6 +24,7 @@ __all__ = [
     "Fourier",
     "Labeller",
     "Mlp",
+    "MultiScale",
     "Network",
     "Sinusoidal",
     "Unet",
