@@ -62,9 +62,9 @@ class Normal(Distribution):
         self.mean, self.std = mean, std
 
     def sample(self, rng: Rng) -> Tensor:
-        if not isinstance(self.std, Tensor) and self.std == 0:
-            return self.mean
-        return torch.addcmul(self.mean, rng.normal(self.mean), self._std())
+        if isinstance(self.std, Tensor):
+            return torch.addcmul(self.mean, rng.normal(self.mean), self._std())
+        return torch.add(self.mean, rng.normal(self.mean), alpha=self.std) if self.std else self.mean
 
     def settle(self, rng: Rng) -> Tensor:
         return self.mean

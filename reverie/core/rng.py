@@ -18,10 +18,19 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import sys
+from typing import Any, TypeAlias, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+Whole: TypeAlias = NDArray[np.int64]
+Numbers = TypeVar("Numbers", Tensor, NDArray[Any])
+
+# Which of the two 32-bit words of an int64 in memory is the upper one.
+_UPPER = 1 if sys.byteorder == "little" else 0
 _MASK = (1 << 64) - 1
 _GAMMA = 0x9E3779B97F4A7C15
 _M1, _M2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
@@ -42,11 +51,25 @@ def _mix_int(z: int) -> int:
     return z ^ (z >> 31)
 
 
-def _mix(z: Tensor) -> Tensor:
-    """The same bits as `_mix_int`, elementwise and in place; `>>` on int64 is arithmetic, hence the masks."""
-    z.bitwise_xor_((z >> 30).bitwise_and_((1 << 34) - 1)).mul_(_SM1)
-    z.bitwise_xor_((z >> 27).bitwise_and_((1 << 37) - 1)).mul_(_SM2)
-    return z.bitwise_xor_((z >> 31).bitwise_and_((1 << 33) - 1))
+def _mix(z: Numbers) -> Numbers:
+    """The same bits as `_mix_int`, elementwise and in place; `>>` on int64 is arithmetic, hence the masks.
+
+    Of arrays as of tensors: on the CPU a call of NumPy costs half of torch's, which is most of a small draw.
+    """
+    z ^= (z >> 30) & ((1 << 34) - 1)
+    z *= _SM1
+    z ^= (z >> 27) & ((1 << 37) - 1)
+    z *= _SM2
+    z ^= (z >> 31) & ((1 << 33) - 1)
+    return z
+
+
+def _scale(upper: Numbers, lower: Numbers) -> tuple[Numbers, Numbers]:
+    """(upper + ½)/2³² and 2π lower/2³², in place."""
+    upper += 0.5
+    upper *= 2.0**-32
+    lower *= 2 * math.pi * 2.0**-32
+    return upper, lower
 
 
 @functools.lru_cache(maxsize=4096)
@@ -55,8 +78,13 @@ def _word(key: str) -> int:
 
 
 @functools.lru_cache(maxsize=32)
-def _counters(count: int, device: torch.device) -> Tensor:
-    return torch.arange(1, count + 1, device=device).mul_(_SGAMMA)
+def _counters(count: int) -> Whole:
+    return np.arange(1, count + 1) * _SGAMMA
+
+
+@functools.lru_cache(maxsize=32)
+def _counters_on(count: int, device: torch.device) -> Tensor:
+    return torch.from_numpy(_counters(count)).to(device)
 
 
 class Rng:
@@ -70,9 +98,9 @@ class Rng:
 
     def __init__(self, seed: int = 0) -> None:
         self._key = _mix_int((int(seed) * _GAMMA + 0x5851F42D4C957F2D) & _MASK)
-        self._examples: Tensor | int = 0
+        self._examples: Whole | int = 0
 
-    def _derived(self, key: int, examples: Tensor | int) -> Rng:
+    def _derived(self, key: int, examples: Whole | int) -> Rng:
         child = object.__new__(Rng)
         child._key, child._examples = key, examples
         return child
@@ -87,20 +115,44 @@ class Rng:
 
     def at(self, examples: Tensor | int) -> Rng:
         """The same streams for other rows: their global numbers (B,) int64, or the number of the first row."""
+        if isinstance(examples, Tensor):
+            return self._derived(self._key, examples.to("cpu", torch.int64).numpy())
         return self._derived(self._key, examples)
 
     def numbers(self, rows: int) -> Tensor:
         """The global numbers of the first `rows` examples, (rows,) int64."""
+        return torch.from_numpy(self._numbers(rows))
+
+    def _numbers(self, rows: int) -> Whole:
         first = self._examples
-        number = torch.arange(first, first + rows) if isinstance(first, int) else first[:rows]
+        number = np.arange(first, first + rows) if isinstance(first, int) else first[:rows]
         if number.shape[0] != rows:
             raise ValueError(f"this Rng names {number.shape[0]} examples, but {rows} rows were asked for")
         return number
 
+    def _keys(self, rows: int) -> Whole:
+        """A key for each example, (rows, 1)."""
+        if rows == 1:
+            first = int(self._numbers(1)[0])
+            return np.array([[_signed(_mix_int((first * _GAMMA + self._key) & _MASK))]])
+        return _mix(self._numbers(rows) * _SGAMMA + _signed(self._key))[:, None]
+
     def _bits(self, rows: int, count: int, device: torch.device) -> Tensor:
         """64 random bits for each of `count` elements of `rows` examples: (rows, count) int64."""
-        key = _mix(self.numbers(rows).to(device) * _SGAMMA + _signed(self._key))
-        return _mix(_counters(count, device) + key[:, None])
+        keys = self._keys(rows)
+        if device.type == "cpu":
+            return torch.from_numpy(_mix(_counters(count) + keys))
+        return _mix(_counters_on(count, device) + torch.from_numpy(keys).to(device))
+
+    def _polar(self, rows: int, count: int, device: torch.device, double: bool) -> tuple[Tensor, Tensor]:
+        """u in (0, 1) and an angle in [0, 2π) for each element, (rows, count) each, from 32 of its bits each."""
+        bits = self._bits(rows, count, device)
+        if device.type != "cpu":
+            real = torch.float64 if double else torch.float32
+            return _scale(((bits >> 32) & 0xFFFFFFFF).to(real), (bits & 0xFFFFFFFF).to(real))
+        words, kind = bits.numpy().view(np.uint32), np.float64 if double else np.float32
+        u, angle = _scale(words[:, _UPPER::2].astype(kind), words[:, 1 - _UPPER :: 2].astype(kind))
+        return torch.from_numpy(u), torch.from_numpy(angle)
 
     def normal(self, like: Tensor) -> Tensor:
         """Standard normal numbers with the shape (B, *D), dtype and device of `like`.
@@ -110,14 +162,10 @@ class Rng:
         rows, count = like.shape[0], math.prod(like.shape[1:])
         if not rows * count:
             return torch.empty_like(like)
-        half = (count + 1) // 2
-        bits = self._bits(rows, half, like.device)
-        work = torch.float64 if like.dtype == torch.float64 else torch.float32
-        u = (bits >> 32).bitwise_and_(0xFFFFFFFF).to(work).add_(0.5).mul_(2.0**-32)
-        v = bits.bitwise_and_(0xFFFFFFFF).to(work).mul_(2 * math.pi * 2.0**-32)
-        radius = u.log_().mul_(-2).clamp_(min=0).sqrt_()
-        out = torch.cat((v.cos() * radius, v.sin_() * radius), 1)
-        return out[:, :count].reshape(like.shape).to(like.dtype)
+        u, angle = self._polar(rows, (count + 1) // 2, like.device, like.dtype == torch.float64)
+        radius = u.log_().mul_(-2).sqrt_()
+        out = torch.cat((angle.cos().mul_(radius), angle.sin_().mul_(radius)), 1)
+        return (out[:, :count] if count % 2 else out).reshape(like.shape).to(like.dtype)
 
     def uniform(self, rows: int, *shape: int) -> Tensor:
         """Uniform numbers in (0, 1): (rows, *shape) float64 on the CPU, 52 bits each."""

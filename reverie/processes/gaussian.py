@@ -8,6 +8,7 @@ Reference: Ho et al. 2020, arXiv:2006.11239, equations 4–7; Kingma et al. 2021
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -59,10 +60,8 @@ class Gaussian(Process):
 
     def bridge_coefficients(self, s: Scalar, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
         """c_0 = α_s (1 − e), c_t = α(t|s) σ_s²/σ_t² and the standard deviation √β̃ = σ_s √(1 − e)."""
-        sigma_s, sigma_t = self.schedule.sigma(s), self.schedule.sigma(t)
-        ratio, sigma = self.schedule.ratio(s, t)
-        fresh = (sigma / sigma_t) ** 2
-        return self.schedule.alpha(s) * fresh, ratio * (sigma_s / sigma_t) ** 2, sigma_s * sqrt(fresh)
+        coefficients = _known_bridge if isinstance(s, float) and isinstance(t, float) else _bridge
+        return coefficients(self.schedule, s, t)
 
     def posterior_std(self, v: Scalar, s: Scalar, t: Scalar) -> Scalar:
         """The std of p(x_0 | x_t) for which the reverse variance is β^v β̃^(1−v): 0 at v = 0.
@@ -72,6 +71,17 @@ class Gaussian(Process):
         c0, _, std = self.bridge_coefficients(s, t)
         beta, beta_tilde = self.schedule.ratio(s, t)[1] ** 2, std**2
         return sqrt(beta**v * beta_tilde ** (1 - v) - beta_tilde) / c0
+
+
+def _bridge(schedule: Schedule, s: Scalar, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+    sigma_s, sigma_t = schedule.sigma(s), schedule.sigma(t)
+    ratio, sigma = schedule.ratio(s, t)
+    fresh = (sigma / sigma_t) ** 2
+    return schedule.alpha(s) * fresh, ratio * (sigma_s / sigma_t) ** 2, sigma_s * sqrt(fresh)
+
+
+# A walk in steps asks for the same numbers for every batch.
+_known_bridge = functools.lru_cache(maxsize=16384)(_bridge)
 
 
 def _per_example(std: Scalar) -> bool:

@@ -54,7 +54,7 @@ class Sampler(ABC):
         """x_t → x_s, with 0 ≤ s < t ≤ 1; x itself where s = t."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Step:
     """Where a trajectory is: after `index` steps, at time t, with x_t (B, *D), and what the sampler remembers."""
 
@@ -73,10 +73,10 @@ def trajectory(denoiser: Denoiser, sampler: Sampler, x1: Tensor, grid: list[floa
     falls, rises = (all(c * (t - s) > 0 for t, s in itertools.pairwise(grid)) for c in (1, -1))
     if not falls and (sampler.stochastic or not rises):
         raise ValueError("the times of a grid must fall strictly (rise, for a deterministic sampler that encodes)")
-    x, state = x1, sampler.init(denoiser, x1, rng=rng)
+    x, state, draws = x1, sampler.init(denoiser, x1, rng=rng), rng.fork("step")
     yield Step(0, grid[0], x, state)
     for i, (t, s) in enumerate(itertools.pairwise(grid)):
-        x, state = sampler.step(denoiser, x, t, s, state=state, rng=rng.fork("step", i))
+        x, state = sampler.step(denoiser, x, t, s, state=state, rng=draws.fork(i))
         yield Step(i + 1, s, x, state)
     if not torch.isfinite(x).all():
         raise FloatingPointError(f"{type(sampler).__name__} produced a value that is not finite")

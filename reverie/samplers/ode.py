@@ -77,9 +77,9 @@ class Heun(Sampler):
             return xs, state
         # x_s += α_s (r_s − r_t)(ε̂′ − ε̂)/2
         half = 0.5 * (sigma_s - sigma_t * alpha_s / alpha_t)
+        new, old = half / sigma_s, half / sigma_t
         x0s = denoiser(xs, s).mean
-        change = combine(xs, 1 / sigma_s, (-alpha_s / sigma_s, -1 / sigma_t, alpha_t / sigma_t), (x0s, x, x0))
-        return xs.add_(change, alpha=half), state
+        return combine(xs, 1 + new, (-alpha_s * new, -old, alpha_t * old), (x0s, x, x0)), state
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,20 @@ def test_drawing_twice_gives_the_same_numbers_and_leaves_the_global_state_alone(
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+def test_normals_are_the_box_muller_pairs_of_the_mixed_counters(rows):
+    rng, first, half = Rng(11).fork("eps", 4), 2**40 + 5, 4
+    drawn = rng.at(first).normal(zeros(rows, 2 * half))
+    for row in range(rows):
+        key = _mix_int((rng._key + (first + row) * GAMMA) % 2**64)
+        for place in range(half):
+            bits = _mix_int((key + (place + 1) * GAMMA) % 2**64)
+            radius = math.sqrt(-2 * math.log(((bits >> 32) + 0.5) / 2**32))
+            angle = 2 * math.pi * (bits % 2**32) / 2**32
+            pair = (radius * math.cos(angle), radius * math.sin(angle))
+            assert drawn[row, [place, half + place]].tolist() == pytest.approx(pair, abs=1e-13)
+
+
 def test_forking_by_two_keys_is_forking_twice_and_order_matters():
     rng = Rng(6)
     like = zeros(2, 3)
