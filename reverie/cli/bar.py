@@ -10,6 +10,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from torch import Tensor
 
 from reverie.training.loop import Progress as Update
 
@@ -25,7 +26,8 @@ class Terminal:
         self.quiet, self.batch = quiet, 1
         self.bar: Progress | None = None
         self.task: int | None = None
-        self.drawn, self.lined, self.level = 0.0, time.monotonic(), float("nan")
+        self.drawn, self.lined = 0.0, time.monotonic()
+        self.level: Tensor | None = None
 
     def __enter__(self) -> Terminal:
         return self
@@ -51,7 +53,8 @@ class Terminal:
     def update(self, progress: Update, planned: int | None, seconds: float) -> None:
         """After every update; `seconds` is what one takes at present."""
         share = 0.02
-        self.level = progress.loss if self.level != self.level else (1 - share) * self.level + share * progress.loss
+        loss = progress.seen[0]  # read only when it is shown
+        self.level = loss if self.level is None else (1 - share) * self.level + share * loss
         now = time.monotonic()
         if self.quiet:
             return
@@ -85,7 +88,9 @@ class Terminal:
             self.task = self.bar.add_task("training", total=None, loss=0.0, rate=0.0)
             self.bar.start()
         assert self.task is not None
-        self.bar.update(self.task, total=planned, completed=progress.step, loss=self.level, rate=self.batch / seconds)  # type: ignore[arg-type]
+        assert self.level is not None
+        shown = {"loss": float(self.level), "rate": self.batch / seconds}
+        self.bar.update(self.task, total=planned, completed=progress.step, **shown)  # type: ignore[arg-type]
 
     def pause(self) -> None:
         """Take the bar away while something else is printed or drawn."""
@@ -95,17 +100,25 @@ class Terminal:
 
 
 class counting:
-    """A bar over `total` things that shows itself after two seconds; the callback takes the number done."""
+    """A bar over `total` things that shows itself after two seconds, plain lines where there is no terminal.
+
+    The callback takes the number done.
+    """
 
     def __init__(self, what: str, total: int) -> None:
         self.what, self.total, self.began = what, total, time.monotonic()
         self.bar: Progress | None = None
+        self.lined = self.began
 
     def __enter__(self) -> Callable[[int], None]:
         return self._done
 
     def _done(self, done: int) -> None:
-        late = time.monotonic() - self.began > 2 and done < self.total
+        now = time.monotonic()
+        late = now - self.began > 2 and done < self.total
+        if not sys.stderr.isatty() and done and done < self.total and now - self.lined > LINES:
+            self.lined, left = now, (now - self.began) * (self.total - done) / done
+            print(f"{self.what}: {done} of {self.total}, {left / 60:.1f} min left", file=sys.stderr, flush=True)
         if self.bar is None and late and sys.stderr.isatty():
             columns = (
                 TextColumn(self.what),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--count", type=int, default=1000, metavar="N", help="samples to draw (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed (default: 0)")
     parser.add_argument(
-        "--features", default="auto", metavar="NAME", help="auto, values, pca or classifier (default: auto)"
+        "--features", default="auto", metavar="NAME", help="auto, values, pca, classifier or random (default: auto)"
     )
     parser.add_argument("--data", metavar="PATH", help="the data, if they have moved")
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
@@ -27,29 +26,24 @@ def add(verbs: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from reverie.cli.bar import counting
     from reverie.evaluation import evaluate, page
-    from reverie.evaluation.report import cached, store, stored
+    from reverie.evaluation.archive import place, store, stored
     from reverie.training.folder import RunFolder
 
     path = Path(arguments.path)
-    folder_of_run, _ = RunFolder.open(path)
-    asked = {"count": arguments.count, "seed": arguments.seed, "features": arguments.features}
-    folder = cached(path, asked)
+    asked = {name: getattr(arguments, name) for name in ("count", "seed", "features", "data")}
+    folder = place(path, asked)
     numbers = stored(folder)
     if numbers is None:
-        found = evaluate(
-            path,
-            **asked,
-            data=arguments.data,
-            say=lambda line: print(line, file=sys.stderr),
-        )
-        store(folder, found, page(found, found.spec, folder_of_run.metrics()))
+        found = evaluate(path, **asked, watch=counting)
+        store(folder, found.numbers, page(found, found.spec, RunFolder(path).metrics()))
         numbers = found.numbers
     if arguments.json:
         print(json.dumps(numbers, indent=1))
         return 0
     _print(numbers)
-    print(folder / "report.html")
+    print(f"report: {folder / 'report.html'}")
     return 0
 
 
@@ -67,6 +61,8 @@ def _print(numbers: dict[str, Any]) -> None:
             f"{m['baseline']:.4g}",
         )
     console.print(table)
+    if numbers["columns"]:
+        console.print(_columns(numbers["columns"]))
     if numbers["copies"]:
         copies = numbers["copies"]
         console.print(f"near copies: {copies['samples']:.1%} of samples, {copies['held_out']:.1%} of held-out data")
@@ -79,6 +75,19 @@ def _print(numbers: dict[str, Any]) -> None:
         console.print(
             f"bits per dimension, held out: {bits['value']:.3f} ± {1.96 * bits['error']:.2g} ({bits['method']})"
         )
-    console.print(f"{numbers['samples']} samples beside {numbers['real']} held-out, features '{numbers['features']}'")
+    console.print(
+        f"{numbers['samples']:,} samples beside {numbers['real']:,} held-out examples, by features "
+        f"'{numbers['features']}'; {1000 * numbers['seconds_per_sample']:.3g} ms a sample"
+    )
     for finding in numbers["findings"]:
         console.print(f"[bold]{finding['name']}[/]: {finding['figure']}. To try: {finding['advice']}")
+
+
+def _columns(columns: dict[str, Any]) -> str:
+    """The column that is furthest off, in a line."""
+    worst = max(columns["table"], key=lambda c: c["distance"])
+    return (
+        f"columns: '{worst['name']}' is furthest off, by {worst['distance']:.3f} (chance reaches "
+        f"{columns['chance']:.3f}); correlations by {columns['correlation']:.3f} at most "
+        f"(of real data {columns['correlation_floor']:.3f})"
+    )

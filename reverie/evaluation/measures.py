@@ -15,28 +15,28 @@ from torch import Tensor
 from reverie import metrics
 from reverie.core.rng import Rng
 from reverie.evaluation.features import Features
-from reverie.metrics import Estimate
+from reverie.metrics import Cloud, Estimate, Manifold
 
 Metric = Callable[[Tensor, Tensor], float]
+PAIRS = {"kernel": metrics.cubic, "energy": metrics.nearness}
 DISTANCES: dict[str, Metric] = {
     "frechet": metrics.frechet_distance,
-    "kernel": metrics.kernel_distance,
-    "energy": metrics.energy_distance,
     "sliced-wasserstein": metrics.sliced_wasserstein,
 }
-
-
 SHARES = ("precision", "recall", "density", "coverage")
+NEIGHBOURS = 5000  # examples on each side among which nearest neighbours are looked for, at most
+ORDER = ("frechet", "kernel", "energy", "sliced-wasserstein", *SHARES, "two-sample")
+# name → (what it is called, what it says)
 MEANING = {
-    "frechet": "distance between Gaussian fits (lower is better)",
-    "kernel": "kernel distance, zero in mean for equal laws",
-    "energy": "energy distance, zero only for equal laws",
-    "sliced-wasserstein": "mean transport distance along lines",
-    "precision": "share of samples near real data (quality)",
-    "recall": "share of real data near samples (diversity)",
-    "density": "how densely real data surround samples (quality; 1 for equal laws)",
-    "coverage": "share of real data with a sample close by (diversity)",
-    "two-sample": "accuracy of a classifier that tells samples from real data (0.5 for equal laws)",
+    "frechet": ("Fréchet distance", "between Gaussian fits; lower is better"),
+    "kernel": ("Kernel distance", "zero on average for equal laws; lower is better"),
+    "energy": ("Energy distance", "zero only for equal laws; lower is better"),
+    "sliced-wasserstein": ("Sliced Wasserstein distance", "mean transport distance along lines; lower is better"),
+    "precision": ("Precision", "share of samples that look like real data: quality"),
+    "recall": ("Recall", "share of real data that look like samples: diversity"),
+    "density": ("Density", "how densely real data surround the samples: quality; 1 for equal laws"),
+    "coverage": ("Coverage", "share of real data with a sample close by: diversity"),
+    "two-sample": ("Told apart", "how often a classifier tells samples from real data; 0.5 is a guess"),
 }
 
 
@@ -66,18 +66,25 @@ def measure(
         found[name] = Measure(
             metrics.estimate(metric, x, real), metrics.estimate(metric, floor, real), metric(simple, real)
         )
-    own, best, plain = shares(x, real), shares(floor, real), metrics.manifold(simple, real)
-    found |= {name: Measure(own[name], best[name], getattr(plain, name)) for name in SHARES}
+    for name, kernel in PAIRS.items():
+        clouds = (Cloud(side, kernel, groups=metrics.GROUPS) for side in (x, floor, simple))
+        beside = Cloud(real, kernel, groups=metrics.GROUPS)
+        own, best, plain = (metrics.discrepancy(cloud, beside) for cloud in clouds)
+        found[name] = Measure(own, best, plain.value)
+    of_x, of_floor = (_shares(side[:NEIGHBOURS], real[:NEIGHBOURS]) for side in (x, floor))
+    plain_shares = metrics.manifold(simple[:NEIGHBOURS], real[:NEIGHBOURS])
+    found |= {name: Measure(of_x[name], of_floor[name], getattr(plain_shares, name)) for name in SHARES}
     tests = [metrics.two_sample_test(side, real, linear=True) for side in (x, floor, simple)]
     estimates = [Estimate(test.accuracy, test.error) for test in tests]
     found["two-sample"] = Measure(estimates[0], estimates[1], estimates[2].value)
-    return found
+    return {name: found[name] for name in ORDER}
 
 
-def shares(x: Tensor, real: Tensor) -> dict[str, Estimate]:
+def _shares(x: Tensor, real: Tensor) -> dict[str, Estimate]:
     """Precision, recall, density and coverage, from one look at the neighbours of each part."""
-    whole, left = metrics.manifold(x, real), [metrics.manifold(*part) for part in metrics.subsets(x, real)]
-    return {name: metrics.jackknife(getattr(whole, name), [getattr(part, name) for part in left]) for name in SHARES}
+    parts: list[Manifold] = [metrics.manifold(*part) for part in metrics.subsets(x, real)]
+    whole = metrics.manifold(x, real)
+    return {name: metrics.jackknife(getattr(whole, name), [getattr(p, name) for p in parts]) for name in SHARES}
 
 
 def gaussian_fit(train: Tensor, count: int, seed: int) -> Tensor:

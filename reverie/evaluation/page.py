@@ -1,10 +1,11 @@
-"""The report as one HTML file: no network, no scripts, readable on a phone."""
+"""The report as one HTML file: no network, no scripts, readable on a phone and by someone who has not read the code."""
 
 from __future__ import annotations
 
 import base64
 import html
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,44 +14,83 @@ from reverie import pictures
 from reverie.data import Spec, is_picture, to_picture
 from reverie.evaluation.measures import MEANING
 from reverie.evaluation.report import Evaluation
+from reverie.evaluation.verdict import HEADLINES
 from reverie.training import artefacts
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: auto; padding: 1rem; color: #1d2733 }
-h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem } img { max-width: 100%; height: auto }
-table { border-collapse: collapse; width: 100%; font-size: .9rem } small, figcaption { color: #5b6875 }
-td, th { padding: .25rem .5rem; text-align: left; border-bottom: 1px solid #dde3ea } figure { margin: 1rem 0 }
-.wide { overflow-x: auto } .verdict { background: #f2f6fa; border-left: 4px solid #1f4e79; padding: .5rem 1rem }
+* { box-sizing: border-box }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: auto; padding: 1rem; color: #1d2733 }
+h1 { font-size: 1.5rem; line-height: 1.25 } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
+img { max-width: 100%; height: auto } figure { margin: 1rem 0 } small, figcaption { color: #5b6875 }
+.verdict { background: #f2f6fa; border-left: 4px solid #1f4e79; padding: .5rem 1rem; margin: 1rem 0 }
+table { border-collapse: collapse; width: 100%; font-size: .9rem }
+td, th { padding: .3rem .5rem; text-align: left; border-bottom: 1px solid #dde3ea; overflow-wrap: anywhere }
+td small { display: block } th { color: #5b6875; font-weight: 600 }
+.scale { position: relative; height: .5rem; margin-top: .3rem; border-radius: .25rem; min-width: 6rem;
+  background: linear-gradient(90deg, #3a7d44, #e3c567, #d1495b) }
+.scale i { position: absolute; top: -.2rem; width: .3rem; height: .9rem; background: #1d2733; border-radius: .1rem }
+@media (max-width: 40rem) {
+  thead { display: none } tr { display: block; padding: .5rem 0; border-bottom: 1px solid #dde3ea }
+  td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .1rem 0 }
+  td:first-child { display: block } td[data-head]::before { content: attr(data-head); color: #5b6875 }
+}
 """
 PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><style>{style}</style></head><body>{body}</body></html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><style>{style}</style></head><body>
+{body}
+</body></html>
 """
+FEATURES = {
+    "values": "the numbers of the examples themselves",
+    "pca": "the leading principal components of the training examples",
+    "classifier": "what a small classifier, trained on the data's own labels, sees in an example",
+    "random": "the responses of a fixed random convolutional network",
+}
+HEAD = ("", "samples", "real data", "Gaussian fit", "from real data to Gaussian fit")
 
 
 def page(found: Evaluation, spec: Spec, metrics: list[dict[str, Any]]) -> str:
     """The whole report."""
     numbers = found.numbers
-    parts = [
-        f"<h1>{html.escape(spec.name)}: how good is this model?</h1>",
-        *(
-            f'<div class="verdict"><b>{html.escape(f.name)}</b>: {html.escape(f.figure)}.<br>'
-            f"<small>{html.escape(f.advice)}</small></div>"
-            for f in found.findings
-        ),
-        f"<p><small>{numbers['samples']} samples (seed {numbers['seed']}) beside {numbers['real']} held-out examples; "
-        f"features: {html.escape(numbers['features'])}. Numbers from other features or other counts do not compare. "
-        f"{numbers['seconds_per_sample'] * 1000:.1f} ms a sample.</small></p>",
-        "<h2>Samples and real data</h2>",
-        _picture(artefacts.sheet(found.samples[:60], spec, found.real), "samples"),
-        _picture(artefacts.sheet(found.real[:60], spec, found.real), "real held-out data"),
-        "<h2>Measures</h2>",
-        _measures(found),
-        *_bits(numbers),
+    parts = [f"<h1>{html.escape(spec.name)}: how good is this model?</h1>", *_verdicts(found)]
+    parts += [_introduction(numbers), "<h2>Samples and real data</h2>", *_sheets(found, spec)]
+    parts += ["<h2>Measures</h2>", _measures(numbers), *_columns(numbers)]
+    parts += _memory(found, spec) + _labels(numbers) + _likelihood(numbers)
+    if metrics:
+        curve = _picture(artefacts.loss_curve(metrics), "the training loss by update, and the loss on held-out data")
+        parts += ["<h2>Training</h2>", curve]
+    parts += [_cost(numbers), _features(numbers)]
+    return PAGE.format(title=html.escape(f"{spec.name}: report"), style=STYLE, body="\n".join(parts))
+
+
+def _verdicts(found: Evaluation) -> list[str]:
+    return [
+        f'<div class="verdict"><b>{html.escape(HEADLINES[f.name])}</b><br>{html.escape(_sentence(f.figure))}<br>'
+        f"<small>To try: {html.escape(f.advice)}</small></div>"
+        for f in found.findings
     ]
-    parts += _memory(found, spec) + _labels(numbers) + _losses(numbers)
-    parts += ["<h2>Training</h2>", _picture(artefacts.loss_curve(metrics), "loss by update")]
-    return PAGE.format(title=html.escape(spec.name), style=STYLE, body="".join(parts))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."
+
+
+def _introduction(numbers: dict[str, Any]) -> str:
+    return (
+        f"<p>{numbers['samples']:,} samples of the model are held against {numbers['real']:,} real examples that it "
+        "was not trained on. Every measure is also taken of <b>real data</b> in the samples' place, which is the best "
+        "that a perfect model could reach, and of a <b>Gaussian fit</b>, for which nobody needs such a model. "
+        "After ± stands what chance may add or take away (95 %).</p>"
+    )
+
+
+def _sheets(found: Evaluation, spec: Spec) -> list[str]:
+    shown = artefacts.sheet_size(spec)
+    sheets = [_picture(artefacts.sheet(found.samples[:shown], spec, found.real), "samples of the model")]
+    if is_picture(spec) or spec.kind == "signal":
+        sheets.append(_picture(artefacts.sheet(found.real[:shown], spec, found.real), "real data, never trained on"))
+    return sheets
 
 
 def _picture(data: bytes, what: str) -> str:
@@ -59,39 +99,58 @@ def _picture(data: bytes, what: str) -> str:
     return f"<figure>{image}<figcaption>{shown}</figcaption></figure>"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells that are HTML already; on a narrow screen every row becomes a list of its own."""
     top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><tr>{top}</tr>{body}</table></div>'
-
-
-def rows(found: Evaluation) -> list[list[str]]:
-    """The table of measures, for any surface."""
-    return [
-        [
-            name,
-            f"{m.value.value:.4g} ± {1.96 * m.value.error:.2g}",
-            f"{m.floor.value:.4g} ± {1.96 * m.floor.error:.2g}",
-            f"{m.baseline:.4g}",
-            MEANING[name],
-        ]
-        for name, m in found.measures.items()
-    ]
-
-
-def _measures(found: Evaluation) -> str:
-    return _table(["", "samples (95 %)", "real data in their place", "Gaussian fit", "what it says"], rows(found))
-
-
-def _bits(numbers: dict[str, Any]) -> list[str]:
-    bits = numbers["bits_per_dim"]
-    if not bits:
-        return []
-    beside = f"; a uniform guess costs {math.log2(bits['levels']):.3g}" if bits["levels"] else " (of a density)"
-    said = (
-        f"{bits['value']:.3f} ± {1.96 * bits['error']:.2g} bits per dimension on {bits['examples']} held-out examples"
+    names = [f' data-head="{html.escape(name)}"' if name else "" for name in head]
+    body = "".join(
+        "<tr>" + "".join(f"<td{name}>{cell}</td>" for name, cell in zip(names, row, strict=True)) + "</tr>"
+        for row in rows
     )
-    return [f"<p>{said}{beside} ({bits['method']}).</p>"]
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _measures(numbers: dict[str, Any]) -> str:
+    rows = []
+    for name, m in numbers["measures"].items():
+        called, meaning = MEANING[name]
+        rows.append(
+            [
+                f"<b>{html.escape(called)}</b><small>{html.escape(meaning)}</small>",
+                f"{m['value']:.4g} ± {1.96 * m['error']:.2g}",
+                f"{m['floor']:.4g} ± {1.96 * m['floor_error']:.2g}",
+                f"{m['baseline']:.4g}",
+                _scale(m),
+            ]
+        )
+    return _table(HEAD, rows)
+
+
+def _scale(m: dict[str, float]) -> str:
+    """Where the samples stand between real data and the Gaussian fit; a dash where those two cannot be told apart."""
+    span = m["baseline"] - m["floor"]
+    if abs(span) <= 1.96 * m["floor_error"]:
+        return "–"
+    place = min(1.0, max(0.0, (m["value"] - m["floor"]) / span))
+    return f'<div class="scale"><i style="left:{95 * place:.0f}%"></i></div>'
+
+
+def _columns(numbers: dict[str, Any]) -> list[str]:
+    columns = numbers["columns"]
+    if columns is None:
+        return []
+    rows = []
+    for c in columns["table"]:
+        off = " (off)" if c["distance"] > max(columns["chance"], 1.5 * c["floor"]) else ""
+        beside = [f"{c[k]:.4g} / {c['real_' + k]:.4g}" for k in ("mean", "spread")]
+        rows.append([f"<b>{html.escape(c['name'])}</b>", *beside, f"{c['distance']:.3f}{off}", f"{c['floor']:.3f}"])
+    said = (
+        f"<p>The largest difference between the samples' shares and the real ones below any value, column by column. "
+        f"For equal laws chance reaches {columns['chance']:.3f} once in a thousand. Correlations of two columns differ "
+        f"by {columns['correlation']:.3f} at most, those of real data by {columns['correlation_floor']:.3f}.</p>"
+    )
+    head = ["", "mean: samples / real", "spread: samples / real", "difference", "of real data"]
+    return ["<h2>Column by column</h2>", said, _table(head, rows)]
 
 
 def _memory(found: Evaluation, spec: Spec) -> list[str]:
@@ -99,33 +158,56 @@ def _memory(found: Evaluation, spec: Spec) -> list[str]:
     if copies is None:
         return []
     parts = [
-        f"<h2>Memory</h2><p>{copies['samples']:.1%} of samples nearly copy a training example; so do "
-        f"{copies['held_out']:.1%} of held-out data. The closest pairs, sample above, training example below:</p>"
+        f"<h2>Does it copy?</h2><p>{copies['samples']:.1%} of the samples come closer to a training example than "
+        f"training examples come to one another (but for the closest 1 %); of held-out data, which cannot be copies, "
+        f"{copies['held_out']:.1%} do.</p>"
     ]
     if is_picture(spec):
         both = torch.cat(found.pairs)
-        parts.append(
-            _picture(pictures.png(pictures.grid(to_picture(both, spec), columns=len(found.pairs[0]))), "closest pairs")
-        )
+        sheet = pictures.png(pictures.grid(to_picture(both, spec), columns=len(found.pairs[0])))
+        parts.append(_picture(sheet, "the closest pairs: samples above, the training examples nearest to them below"))
     return parts
 
 
 def _labels(numbers: dict[str, Any]) -> list[str]:
     if not numbers["labels"]:
         return []
-    table = _table(["class", "given the label asked for"], [[k, f"{v:.1%}"] for k, v in numbers["labels"].items()])
-    return ["<h2>Labels</h2>", table]
+    said = "<p>The share of samples that a classifier of real data gives the label that was asked for.</p>"
+    rows = [[f"<b>{html.escape(k)}</b>", f"{v:.1%}"] for k, v in numbers["labels"].items()]
+    return ["<h2>Is it what was asked for?</h2>", said, _table(["label", "right"], rows)]
 
 
-def _losses(numbers: dict[str, Any]) -> list[str]:
-    curve = numbers["losses"]
-    if not curve:
-        return []
-    names = {"train": "training examples", "held_out": "held out", "best_on_train": "best possible on the training set"}
-    series = {
-        text: ([row["t"] for row in curve], [row[key] for row in curve])
-        for key, text in names.items()
-        if key in curve[0]
-    }
-    drawn = pictures.render(pictures.curves(series, x="t (0 = data, 1 = noise)", y="loss"))
-    return ["<h2>Loss by noise level</h2>", _picture(drawn, "a training loss below the best possible one is memory")]
+def _likelihood(numbers: dict[str, Any]) -> list[str]:
+    bits, curve, parts = numbers["bits_per_dim"], numbers["losses"], ["<h2>What it knows of data it never saw</h2>"]
+    if bits:
+        beside = f", where a blind guess costs {math.log2(bits['levels']):.3g}" if bits["levels"] else " of a density"
+        parts.append(
+            f"<p>To name a held-out example exactly costs {bits['value']:.3f} ± {1.96 * bits['error']:.2g} bits a "
+            f"number{beside} ({bits['examples']} examples, method {bits['method']}). Lower is better.</p>"
+        )
+    if curve:
+        names = {"train": "training examples", "held_out": "held-out data", "best_on_train": "best possible"}
+        across = [row["t"] for row in curve]
+        series = {text: (across, [row[key] for row in curve]) for key, text in names.items() if key in curve[0]}
+        drawn = pictures.render(pictures.curves(series, x="t (0 = data, 1 = noise)", y="loss"))
+        parts.append(
+            _picture(
+                drawn,
+                "the loss by amount of noise; on training examples well below held-out data, and near the best "
+                "possible for someone who knows the training set by heart, is memory",
+            )
+        )
+    return parts if len(parts) > 1 else []
+
+
+def _cost(numbers: dict[str, Any]) -> str:
+    speed = f"{1000 * numbers['seconds_per_sample']:.3g} ms a sample on the machine of this report"
+    return f"<h2>What it costs</h2><p>{numbers['parameters']:,} parameters; {speed}.</p>"
+
+
+def _features(numbers: dict[str, Any]) -> str:
+    name = numbers["features"]
+    return (
+        f"<p><small>Distances are taken between {html.escape(FEATURES[name])} (features “{html.escape(name)}”); they "
+        f"do not compare with numbers from other features or other counts. Seed {numbers['seed']}.</small></p>"
+    )

@@ -13,10 +13,19 @@ import torch
 from torch import Tensor
 
 from reverie.evaluation.measures import Measure
-from reverie.metrics import Modes
-from reverie.metrics.memorisation import Copies
+from reverie.metrics import Copies, Modes
 
 CERTAIN = 4.0  # standard errors
+BLOCK = 2048  # examples looked at together
+HEADLINES = {
+    "good": "No fault found",
+    "memorising": "It copies its training examples",
+    "shifted": "Its samples are shifted",
+    "mode-dropping": "It leaves out kinds of data",
+    "blurred": "Its samples are blurred",
+    "overfitting": "It was trained for too long",
+    "undertrained": "It was not trained for long enough",
+}
 
 
 @dataclass(frozen=True)
@@ -119,8 +128,12 @@ def _blurred(samples: Tensor, held_out: Tensor) -> Finding | None:
 
 
 def _roughness(x: Tensor) -> Tensor:
-    x = x.double()
-    return sum(torch.diff(x, dim=d).square().flatten(1).mean(1) for d in range(2, x.dim()))  # type: ignore[return-value]
+    """The mean square difference of neighbouring pixels, by example (N,)."""
+
+    def along(part: Tensor, d: int) -> Tensor:
+        return torch.diff(part.double(), dim=d).square().flatten(1).mean(1)
+
+    return torch.cat([torch.stack([along(part, d) for d in range(2, x.dim())]).sum(0) for part in x.split(BLOCK)])
 
 
 def _overfitting(curve: Sequence[float]) -> Finding | None:

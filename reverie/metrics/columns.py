@@ -5,6 +5,7 @@ KS_j = sup_v |F_x(v) − F_y(v)| of column j,   Δρ = max_{j<k} |ρ_jk(x) − �
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -31,3 +32,11 @@ def columns(x: Tensor, y: Tensor) -> Columns:
         marginals.append(float((shares[0] - shares[1]).abs().max()))
     rho = [torch.atleast_2d(torch.corrcoef(side.T)).nan_to_num(0.0) for side in (x, y)]
     return Columns(tuple(marginals), float((rho[0] - rho[1]).abs().triu(1).max()))
+
+
+def chance(n: int, m: int, *, level: float = 0.001) -> float:
+    """The distance KS that n and m values of one law exceed with probability `level`, in Smirnov's limit (1939):
+
+    √(−½ ln(level/2) (1/n + 1/m)); for values with ties, at most with that probability.
+    """
+    return math.sqrt(-0.5 * math.log(level / 2) * (1 / n + 1 / m))

@@ -9,8 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from reverie.metrics.pairs import Cloud, discrepancy
 
-def energy_distance(x: Tensor, y: Tensor, *, block: int = 2048) -> float:
+
+def energy_distance(x: Tensor, y: Tensor) -> float:
     """E² of samples x (N, *D) and y (M, *D), without bias: pairs of a point with itself are left out.
 
     Being unbiased it can be slightly negative for two samples of one law. In the units of the data.
@@ -19,12 +21,9 @@ def energy_distance(x: Tensor, y: Tensor, *, block: int = 2048) -> float:
     >>> energy_distance(torch.tensor([[0.0], [0.0]]), torch.tensor([[3.0], [3.0]]))
     6.0
     """
-    x, y = x.reshape(len(x), -1).double(), y.reshape(len(y), -1).double()
-    if min(len(x), len(y)) < 2:
-        raise ValueError("the energy distance needs at least two points on each side")
+    return discrepancy(Cloud(x, nearness), Cloud(y, nearness)).value
 
-    def total(a: Tensor, b: Tensor) -> float:
-        return sum(float(torch.cdist(part, b).sum()) for part in a.split(block))
 
-    n, m = len(x), len(y)
-    return 2 * total(x, y) / (n * m) - total(x, x) / (n * (n - 1)) - total(y, y) / (m * (m - 1))
+def nearness(x: Tensor, y: Tensor) -> Tensor:
+    """The kernel −|x − y|."""
+    return torch.cdist(x, y).neg_()

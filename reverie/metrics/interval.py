@@ -14,13 +14,19 @@ from torch import Tensor
 
 from reverie.core.rng import Rng
 
+GROUPS = 10
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its standard error; `low` and `high` enclose the truth 95 times of 100, bias apart."""
+    """A value and its standard error; `low` and `high` enclose the truth 95 times of 100, bias apart.
+
+    `left` are the values without each group, where the error was found by leaving groups out.
+    """
 
     value: float
     error: float
+    left: tuple[float, ...] = ()
 
     @property
     def low(self) -> float:
@@ -30,23 +36,34 @@ class Estimate:
     def high(self) -> float:
         return self.value + 1.96 * self.error
 
+    def minus(self, other: Estimate) -> Estimate:
+        """The difference of two estimates of the same groups: noise that is common to both cancels in its error."""
+        return jackknife(self.value - other.value, [a - b for a, b in zip(self.left, other.left, strict=True)])
 
-def estimate(metric: Callable[[Tensor, Tensor], float], x: Tensor, y: Tensor, *, groups: int = 10) -> Estimate:
+
+def estimate(metric: Callable[[Tensor, Tensor], float], x: Tensor, y: Tensor, *, groups: int = GROUPS) -> Estimate:
     """The metric of x (N, …) and y (M, …), with its jackknife error. Raises ValueError for fewer rows than groups."""
     return jackknife(metric(x, y), [metric(*part) for part in subsets(x, y, groups=groups)])
 
 
-def subsets(x: Tensor, y: Tensor, *, groups: int = 10) -> Iterator[tuple[Tensor, Tensor]]:
+def subsets(x: Tensor, y: Tensor, *, groups: int = GROUPS) -> Iterator[tuple[Tensor, Tensor]]:
     """Both sides without their g-th group, for each g. The groups depend on the numbers of rows alone."""
-    if min(len(x), len(y)) < 2 * groups:
-        raise ValueError(f"{groups} groups need at least {2 * groups} examples on each side")
-    # shuffled: rows that come class by class in turn must not leave a class at a time
-    group_x, group_y = (Rng(0).fork("groups", k).uniform(len(s)).argsort() % groups for k, s in enumerate((x, y)))
+    group_x, group_y = (group_of(len(side), groups) for side in (x, y))
     for g in range(groups):
         yield x[group_x != g], y[group_y != g]
+
+
+def group_of(count: int, groups: int) -> Tensor:
+    """The group of each of `count` rows (count,), shuffled: rows that come class by class must not leave together.
+
+    Raises ValueError for fewer than two rows a group.
+    """
+    if groups > 1 and count < 2 * groups:
+        raise ValueError(f"{groups} groups need at least {2 * groups} examples on each side")
+    return Rng(0).fork("groups").uniform(count).argsort() % groups
 
 
 def jackknife(value: float, left: Sequence[float]) -> Estimate:
     """A value and its error from the values without each group."""
     groups, mean = len(left), sum(left) / len(left)
-    return Estimate(value, math.sqrt((groups - 1) / groups * sum((other - mean) ** 2 for other in left)))
+    return Estimate(value, math.sqrt((groups - 1) / groups * sum((other - mean) ** 2 for other in left)), tuple(left))

@@ -1,6 +1,18 @@
 """Pictures: grids of images, filmstrips, clouds of points, lines and curves, as PNG bytes."""
 
 from reverie.pictures.grid import filmstrip, grid, pixels, png
-from reverie.pictures.plots import clouds, curves, histograms, lines, render
+from reverie.pictures.plots import Mark, clouds, curves, fronts, histograms, lines, render
 
-__all__ = ["clouds", "curves", "filmstrip", "grid", "histograms", "lines", "pixels", "png", "render"]
+__all__ = [
+    "Mark",
+    "clouds",
+    "curves",
+    "filmstrip",
+    "fronts",
+    "grid",
+    "histograms",
+    "lines",
+    "pixels",
+    "png",
+    "render",
+]

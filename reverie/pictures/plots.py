@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.floating]
 INK, ACCENT, QUIET = "#1f4e79", "#d1495b", "#9aa5b1"
+COLOURS = (INK, ACCENT, QUIET, "#3a7d44", "#b7791f", "#6b4c9a")
 
 
 def render(figure: Figure, *, dpi: int = 110) -> bytes:
@@ -38,7 +40,7 @@ def curves(
     figure = Figure((7, 4), layout="constrained")
     axes = figure.subplots()
     for k, (name, (across, up)) in enumerate(series.items()):
-        colour = (INK, ACCENT, QUIET, "#3a7d44", "#b7791f", "#6b4c9a")[k % 6]
+        colour = COLOURS[k % len(COLOURS)]
         noisy = smooth and len(up) > 100
         if noisy:
             axes.plot(across, up, color=colour, alpha=0.2, linewidth=0.7)
@@ -124,4 +126,40 @@ def histograms(samples: Numbers, reference: Numbers, names: Sequence[str], *, co
         axes.set_title(names[k], fontsize=8)
         axes.tick_params(labelsize=7)
     figure.axes[0].legend(frameon=False, fontsize=7)
+    return figure
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point (across, up) of a series; `front` if no other is better in all respects."""
+
+    series: str
+    across: float
+    up: float
+    label: str
+    front: bool
+
+
+def fronts(panels: Mapping[str, Sequence[Mark]], *, x: str) -> Figure:
+    """One panel of marks for each quantity, over costs on a logarithmic axis; the front is filled, named and joined."""
+    figure = Figure((7, 3.2 * len(panels)), layout="constrained")
+    for axes, (name, marks) in zip(figure.subplots(len(panels), squeeze=False).flat, panels.items(), strict=True):
+        for k, series in enumerate(dict.fromkeys(mark.series for mark in marks)):
+            own, colour = [m for m in marks if m.series == series], COLOURS[k % len(COLOURS)]
+            axes.scatter(
+                [m.across for m in own],
+                [m.up for m in own],
+                s=[45 if m.front else 25 for m in own],
+                facecolors=[colour if m.front else "none" for m in own],
+                edgecolors=colour,
+                marker="os^Dv*"[k % 6],
+                label=series,
+            )
+        best = sorted((m for m in marks if m.front), key=lambda m: m.across)
+        axes.plot([m.across for m in best], [m.up for m in best], color=QUIET, linewidth=1, zorder=0)
+        for mark in best:
+            axes.annotate(mark.label, (mark.across, mark.up), xytext=(5, 5), textcoords="offset points", fontsize=8)
+        axes.set(xscale="log", xlabel=x, ylabel=name)
+        axes.grid(alpha=0.25)
+    figure.axes[0].legend(frameon=False, fontsize=8)
     return figure

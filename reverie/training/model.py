@@ -96,11 +96,13 @@ class Model(Denoiser):
         sampler: Sampler | None = None,
         grid: Grid | None = None,
         wrap: Callable[[Denoiser], Denoiser] | None = None,
+        condition: Condition | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Tensor:
         """Samples (count, *shape) in model units; what is not given is the model's own choice.
 
-        Sample i has number first + i and depends on (seed, number) alone. `wrap` puts a guidance around the denoiser.
+        Sample i has number first + i and depends on (seed, number) alone. `wrap` puts a guidance around the denoiser;
+        `condition`, one for each sample, stands in for `label` and `given`.
         """
         walk = self.walk(count, sampler=sampler, grid=grid, steps=steps)
         denoiser: Denoiser = self if wrap is None else wrap(self)
@@ -111,7 +113,7 @@ class Model(Denoiser):
             steps=walk.times,
             rng=Rng(seed).fork("sample"),
             first=first,
-            condition=self.condition(count, label, given, first),
+            condition=condition or self.condition(count, label, given, first),
             progress=progress,
         )
 

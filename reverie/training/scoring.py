@@ -183,6 +183,17 @@ def condition_of(dataset: Dataset, index: Tensor, device: torch.device) -> Condi
     return Condition(None if label is None else label.to(device), None if numbers is None else numbers.to(device))
 
 
+def like_data(
+    dataset: Dataset, index: Tensor, count: int, *, seed: int, device: torch.device, first: int = 0
+) -> Condition | None:
+    """What samples number first, first + 1, … are asked for: labels and conditions of these examples as they occur.
+
+    Samples of every class in equal number are no match for data in which classes are not.
+    """
+    order = Rng(seed).fork("asked").uniform(len(index)).argsort()
+    return condition_of(dataset, index[order[torch.arange(first, first + count) % len(index)]], device)
+
+
 def choose(index: Tensor, count: int, seed: int) -> Tensor:
     """`count` of the examples, drawn by seed, in their own order."""
     order = torch.argsort(Rng(seed).fork("which").uniform(len(index)))

@@ -14,6 +14,8 @@ from reverie.cli.main import main
 from reverie.core.errors import UserError
 from reverie.data import open_data
 from reverie.evaluation import evaluate
+from reverie.evaluation.measures import MEANING
+from reverie.evaluation.verdict import HEADLINES
 from reverie.training.session import Session
 
 MLP = {"name": "mlp", "width": 64, "depth": 2}
@@ -36,8 +38,10 @@ def test_a_report_is_one_file_with_every_number_and_the_second_is_the_first(
     page, written = file.read_text(), file.stat().st_mtime_ns
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert "<script" not in page
-    for name in [*numbers["measures"], numbers["findings"][0]["name"], "held-out"]:
-        assert name in page
+    for text in [*(MEANING[name][0] for name in numbers["measures"]), HEADLINES[numbers["findings"][0]["name"]]]:
+        assert text in page
+    assert [c["name"] for c in numbers["columns"]["table"]] == ["1", "2"]
+    assert numbers["columns"]["correlation_floor"] < 0.1
     assert numbers["measures"]["energy"]["baseline"] > numbers["measures"]["energy"]["floor"]
     assert numbers["bits_per_dim"]["examples"] == 200
     assert main(["evaluate", str(moons), "--count", "300"]) == 0
@@ -55,10 +59,11 @@ def test_the_same_arguments_give_the_same_numbers(moons: Path) -> None:
 
 
 def test_comparison_recommends_and_draws(moons: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["compare", str(moons), "--samplers", "ddim,deis", "--steps", "1,10", "--count", "200"]
+    asked = ["compare", str(moons), "--samplers", "ddim,deis", "--steps", "1,10", "--count", "200", "--scales", "1,3"]
     assert main(asked) == 0
     said = capsys.readouterr().out
-    assert re.search(r"best: reverie sample \S+ --sampler \w+ --steps 10", said)
+    assert re.search(r"best quality: reverie sample \S+ --sampler \w+ --steps 10\n", said)
+    assert "fastest within 5 % of the best" in said
     assert (moons / "compare.png").is_file()
     assert main([*asked[:2], "--samplers", "dim"]) == 2
     assert main([*asked[:2], "--steps", "0"]) == 2

@@ -11,7 +11,7 @@ from torch import Tensor
 from reverie.core.rng import Rng
 from reverie.data import open_data
 from reverie.evaluation.features import choose
-from reverie.evaluation.measures import DISTANCES, measure
+from reverie.evaluation.measures import DISTANCES, PAIRS, measure
 from reverie.evaluation.verdict import judge
 from reverie.metrics import copy_shares, modes
 
@@ -91,6 +91,6 @@ def test_a_falling_and_a_rising_held_out_loss_are_told_apart(thirds: tuple[Tenso
 def test_every_distance_of_fresh_data_lies_at_its_floor(thirds: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
     train, held, real, _ = thirds
     found = measure(real, train, held, choose("pca", train, None))
-    for name in DISTANCES:
+    for name in (*DISTANCES, *PAIRS):
         assert abs(found[name].excess) < 4, name
         assert found[name].baseline > found[name].value.value, name

@@ -125,3 +125,24 @@ def test_sides_that_do_not_compare_are_refused() -> None:
         metrics.kernel_distance(cloud(1, 3, 0), cloud(10, 3, 0))
     with pytest.raises(ValueError, match="5 neighbours need more"):
         metrics.manifold(cloud(5, 3, 0), cloud(10, 3, 0))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "metric"), [(metrics.nearness, metrics.energy_distance), (metrics.cubic, metrics.kernel_distance)]
+)
+def test_the_error_from_one_look_at_the_pairs_is_that_of_leaving_groups_out(kernel, metric) -> None:
+    """The sums by group give what recomputing without each group gives, to rounding."""
+    x, y = cloud(137, 3, 0), cloud(93, 3, 1, mean=0.3)
+    quick = metrics.discrepancy(metrics.Cloud(x, kernel, groups=10), metrics.Cloud(y, kernel, groups=10))
+    slow = metrics.estimate(metric, x, y)
+    assert quick.left == pytest.approx(slow.left, rel=1e-9, abs=1e-9)
+    assert quick.error == pytest.approx(slow.error, rel=1e-9)
+
+
+def test_the_error_of_a_paired_difference_leaves_out_what_is_common() -> None:
+    """Two sample sets that share their noise: their distances differ more surely than either is known."""
+    real, x = cloud(400, 2, 0), cloud(400, 2, 1)
+    one, two = (metrics.estimate(metrics.energy_distance, side, real) for side in (x, 1.03 * x))
+    apart = two.minus(one)
+    assert apart.value == pytest.approx(two.value - one.value)
+    assert apart.error < 0.5 * math.hypot(one.error, two.error)
