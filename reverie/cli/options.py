@@ -80,6 +80,7 @@ def add_training(parser: argparse.ArgumentParser, *, every: bool) -> None:
         text = f"{HELP[field.name]} (default: {BY_DATA.get(field.name, field.default)})" if shown else argparse.SUPPRESS
         group.add_argument(f"--training.{field.name}", metavar="VALUE", help=text)
     group.add_argument("--balance", action="store_const", const="true", dest="training.balance", help=HELP["balance"])
+    group.add_argument("--evaluate-every", metavar="N", dest="training.evaluate_every", help=HELP["evaluate_every"])
     text = f"steps that sampling takes from then on (default: {DEFAULTS['sampling']['steps']})"
     group.add_argument("--sampling.steps", metavar="N", help=text)
 

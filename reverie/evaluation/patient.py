@@ -17,17 +17,17 @@ from reverie.core.rng import Rng
 from reverie.data import Dataset, Spec, open_data
 from reverie.evaluation.features import choose
 from reverie.evaluation.measures import gaussian_fit
-from reverie.losses import TimedLoss
 from reverie.metrics import Estimate
 from reverie.training.artefacts import moments
 from reverie.training.assemble import build_denoiser, build_loss
 from reverie.training.checkpoint import Checkpoints
 from reverie.training.folder import RunFolder
+from reverie.training.loop import loss_by_time
 from reverie.training.model import Model, load
 from reverie.training.recipe import Config, merge, validated
-from reverie.training.scoring import condition_of
+from reverie.training.scoring import like_data
 
-LEVELS, COUNT, SAMPLES = 8, 256, 300
+SAMPLES = 300
 
 
 @dataclass(frozen=True)
@@ -82,20 +82,11 @@ class Patient:
         train, held = self.dataset.split(float(self.config["training"].get("holdout", 0.1)), int(self.config["seed"]))
         return train, held if len(held) >= 40 else train
 
-    @torch.inference_mode()
     def loss(self, model: Model) -> float:
         """The mean loss over times on held-out examples, as training logs it."""
         assert self.dataset is not None
-        index = self.indices()[1][:COUNT]
-        condition, x0 = condition_of(self.dataset, index, torch.device("cpu")), self.dataset.rows(index)
-        bound = model if condition is None else model.given(condition)
-        loss, rng = build_loss(model.config), Rng(int(self.config["seed"])).fork("held out")
-        if not isinstance(loss, TimedLoss):
-            return float(loss(bound, x0, rng=rng).mean())
-        times = loss.times.quantile((torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS, model.process)
-        return sum(
-            float(loss.at(bound, x0, t.expand(len(x0)), rng=rng.fork(k)).mean()) for k, t in enumerate(times)
-        ) / len(times)
+        seed = int(self.config["seed"])
+        return loss_by_time(model, build_loss(model.config), self.dataset, self.indices()[1], seed=seed)[0]
 
     def logged(self) -> float | None:
         """The last held-out loss in the log."""
@@ -106,9 +97,12 @@ class Patient:
         return [e["loss"] for e in self.log if "loss" in e]
 
     def draw(self, steps: int | None = None) -> Tensor:
-        """Samples in model units."""
+        """Samples in model units, for labels and conditions as the data have them."""
         assert self.model is not None
-        return self.model.draw(SAMPLES, seed=self.seed, steps=steps)
+        assert self.dataset is not None
+        cpu = torch.device("cpu")
+        condition = like_data(self.dataset, self.indices()[0], SAMPLES, seed=self.seed, device=cpu)
+        return self.model.draw(SAMPLES, seed=self.seed, steps=steps, condition=condition)
 
     def health(self, samples: Tensor) -> Health:
         """Samples beside all data; a finite answer needs finite samples."""

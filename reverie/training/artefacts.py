@@ -107,7 +107,7 @@ def _columns(pairs: Sequence[Sequence[float]]) -> tuple[list[float], list[float]
 
 def noise_levels(metrics: Iterable[dict[str, Any]]) -> bytes | None:
     """The held-out loss by time, at every preview of the run; None without held-out data."""
-    series = {f"update {e['step']}": _columns(e["by_time"]) for e in metrics if e.get("by_time")}
+    series = {f"update {e['step']}": _columns(e["by_time"]) for e in metrics if e.get("by_time") and "mean" in e}
     if not series:
         return None
     return pictures.render(pictures.curves(series, x="t (0 = data, 1 = noise)", y="held-out loss"))

@@ -11,7 +11,7 @@ from torch import Tensor
 from reverie.core import files
 from reverie.metrics import copy_shares
 from reverie.training import artefacts
-from reverie.training.model import contents
+from reverie.training.model import Model, contents
 
 if TYPE_CHECKING:
     from reverie.training.session import Session
@@ -22,15 +22,17 @@ SHARE = 0.1  # of the time of training that drawing them may take
 
 def close(session: Session, x: Tensor) -> None:
     """Write the model and its pictures, x being the samples of the last preview, and say what there is."""
-    run, spec, folder = session.run, session.spec, session.folder
+    run, spec, folder, selection = session.run, session.spec, session.folder, session.selection
     summary: dict[str, Any] = {
-        "steps": run.step,
+        "steps": selection.step if selection.weights else run.step,
         "examples": len(run.train_index),
-        "held_out_loss": session.held_out if session.held_out == session.held_out else None,
-        "copies": _copies(session, x),
+        "held_out_loss": selection.held_out,
     }
-    model = session.model(summary)
-    whole = contents(run.average.module, spec, session.config, summary)
+    model = selection.model(session.model(summary))
+    if selection.weights:
+        x = model.draw(len(x), seed=run.seed)
+    summary["copies"] = _copies(session, model, x)
+    whole = contents(model.denoiser, spec, session.config, summary)
     whole["README.md"] = artefacts.card(model, session.source)
     files.write_folder(folder.path / "model", whole, replace=True)
     folder.write("samples.png", artefacts.sheet(x, spec, session.reference()))
@@ -44,7 +46,7 @@ def close(session: Session, x: Tensor) -> None:
     _report(session, summary, [*written, "recipe.toml", "metrics.jsonl", "checkpoints"])
 
 
-def _copies(session: Session, x: Tensor) -> dict[str, Any] | None:
+def _copies(session: Session, model: Model, x: Tensor) -> dict[str, Any] | None:
     """Shares of near copies among samples and held-out data, where a distance means something."""
     run, spec, data = session.run, session.spec, session.dataset
     if not len(run.held_index) or spec.dimensions > 4096 or spec.kind in ("points", "table"):
@@ -52,7 +54,7 @@ def _copies(session: Session, x: Tensor) -> dict[str, Any] | None:
     # an update costs about three evaluations of the network for each example, a sample one for each step
     affordable = SHARE * 3 * run.step * run.options.batch / session.config["sampling"]["steps"]
     more = min(COPIES, int(affordable)) - len(x)
-    samples = x if more <= 0 else torch.cat((x, session.model().draw(more, seed=run.seed, first=len(x))))
+    samples = x if more <= 0 else torch.cat((x, model.draw(more, seed=run.seed, first=len(x))))
     train = data.rows(run.train_index[:20_000])
     return dataclasses.asdict(copy_shares(samples, train, data.rows(run.held_index[:2000])))
 
@@ -60,8 +62,11 @@ def _copies(session: Session, x: Tensor) -> dict[str, Any] | None:
 def _report(session: Session, summary: dict[str, Any], written: list[str]) -> None:
     path, view, run = session.folder.path, session.view, session.run
     rate = run.step * run.options.batch / max(session.elapsed, 1e-9)
-    held = f", held-out loss {session.held_out:.4g}" if session.held_out == session.held_out else ""
+    held = f", held-out loss {summary['held_out_loss']:.4g}" if summary["held_out_loss"] is not None else ""
     view.say(f"done: {run.step} updates in {session.elapsed / 60:.1f} min ({rate:,.0f} examples/s){held}")
+    if session.selection.weights:
+        what = session.selection.figure.replace("_", "-")
+        view.say(f"done: the weights kept are those after update {summary['steps']}, whose {what} was best")
     if summary["copies"]:
         copies = summary["copies"]
         view.say(

@@ -2,6 +2,7 @@
 
 RUN/run.json environment.json recipe.toml metrics.jsonl   checkpoints/step-N/   previews/   tensorboard/
 RUN/model/{config.json, model.safetensors, README.md}     samples.png denoising.png loss.png
+RUN/snapshots/step-N.safetensors (where wanted)   evaluation/HASH/{report.html, evaluation.json}   compare.png
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from reverie import __version__
 from reverie.core import files, modelfile
 from reverie.core.errors import BAD_DATA, UserError
 from reverie.training.recipe import Config
+from reverie.training.snapshots import forget_after
 
 FORMAT = 1
 
@@ -81,6 +83,7 @@ class RunFolder:
         A run that had `ended` its updates, but not its last looks at itself, takes those again too.
         """
         files.sweep(self.path)
+        forget_after(self.path, step)
 
         def kept(entry: dict[str, Any]) -> bool:
             at = entry.get("step", 0)

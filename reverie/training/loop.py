@@ -11,11 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from reverie.core.rng import Rng
-from reverie.denoisers import Condition
-from reverie.losses import TimedLoss
+from reverie.data import Dataset
+from reverie.denoisers import Denoiser
+from reverie.losses import Loss, TimedLoss
+from reverie.training.model import device_of
 from reverie.training.run import Run
+from reverie.training.scoring import condition_of
 
 
 @dataclass(frozen=True)
@@ -46,30 +50,32 @@ def plan(durations: Sequence[float], left: float) -> int:
     return max(1, int(0.95 * left / typical))
 
 
-@torch.inference_mode()
-def held_out_loss(run: Run, *, levels: int = 8, count: int = 256) -> tuple[float, list[tuple[float, float]]]:
-    """The averaged weights' loss on held-out examples: the mean, and (t, loss) at `levels` quantiles of training times.
+Curve = list[tuple[float, float]]  # (t, loss)
 
-    The same examples, times and noise at every call, so that the curve over a run is smooth. NaN without held-out data.
-    """
-    index = run.held_index[:count] if len(run.held_index) else run.held_index
-    if not len(index):
+
+def held_out_loss(run: Run) -> tuple[float, Curve]:
+    """The averaged weights' loss on held-out examples. NaN without held-out data."""
+    if not len(run.held_index):
         return float("nan"), []
-    dataset, denoiser = run.feed.dataset, run.average.module
-    x0 = dataset.rows(index).to(run.world.device)
-    label, numbers = dataset.labels(index), dataset.condition(index)
-    if label is not None or numbers is not None:
-        device = run.world.device
-        condition = Condition(
-            None if label is None else label.to(device), None if numbers is None else numbers.to(device)
-        )
-        denoiser = denoiser.given(condition)
-    rng = Rng(run.seed).fork("held out")
-    if not isinstance(run.loss, TimedLoss):
-        return float(run.loss(denoiser, x0, rng=rng).mean()), []
+    return loss_by_time(run.average.module, run.loss, run.feed.dataset, run.held_index, seed=run.seed)
+
+
+@torch.inference_mode()
+def loss_by_time(
+    denoiser: Denoiser, loss: Loss, dataset: Dataset, index: Tensor, *, seed: int, levels: int = 8, count: int = 256
+) -> tuple[float, Curve]:
+    """The loss on the first `count` of these examples: the mean, and by `levels` quantiles of training times.
+
+    The same examples, times and noise at every call, so that the curve over a run is smooth.
+    """
+    device = device_of(denoiser)
+    x0, condition = dataset.rows(index[:count]).to(device), condition_of(dataset, index[:count], device)
+    bound = denoiser if condition is None else denoiser.given(condition)
+    rng = Rng(seed).fork("held out")
+    if not isinstance(loss, TimedLoss):
+        return float(loss(bound, x0, rng=rng).mean()), []
     u = (torch.arange(levels, dtype=torch.float64) + 0.5) / levels
     curve = []
-    for k, t in enumerate(run.loss.times.quantile(u, denoiser.process)):
-        losses = run.loss.at(denoiser, x0, t.expand(len(x0)), rng=rng.fork(k))
-        curve.append((float(t), float(losses.mean())))
+    for k, t in enumerate(loss.times.quantile(u, denoiser.process)):
+        curve.append((float(t), float(loss.at(bound, x0, t.expand(len(x0)), rng=rng.fork(k)).mean())))
     return sum(value for _, value in curve) / levels, curve

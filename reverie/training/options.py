@@ -32,6 +32,9 @@ class Training:
     checkpoints: int = 4
     keep: int = 2
     patience: int = 0
+    evaluate_every: int = 0
+    select: str = "last"
+    snapshots: int = 0
 
     def __post_init__(self) -> None:
         positive = ("minutes", "steps", "batch", "accumulate", "learning_rate", "clip", "keep")
@@ -39,7 +42,8 @@ class Training:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be above 0, not {value}")
-        for name in ("weight_decay", "warmup", "previews", "checkpoints", "patience"):
+        counts = ("warmup", "previews", "checkpoints", "patience", "evaluate_every", "snapshots")
+        for name in ("weight_decay", *counts):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
         for name in ("ema", "label_dropout", "holdout", "beta2", "decay"):
@@ -49,6 +53,8 @@ class Training:
             raise ValueError(f"batch {self.batch} cannot be cut into {self.accumulate} equal parts")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise ValueError(f"precision must be auto, fp32 or bf16, not '{self.precision}'")
+        if self.select not in ("last", "held_out", "energy"):
+            raise ValueError(f"select must be last, held_out or energy, not '{self.select}'")
 
 
 HELP = {
@@ -70,5 +76,8 @@ HELP = {
     "previews": "sample grids drawn during the run",
     "checkpoints": "resume points written during the run, besides the last",
     "keep": "newest resume points kept on disk, besides the first",
-    "patience": "stop after this many previews without a better held-out loss; 0 for never",
+    "patience": "stop after this many looks (previews included) without a better figure; 0 for never",
+    "evaluate_every": "updates between looks at the held-out loss, besides the previews; 0 for none",
+    "select": "weights that are kept: last, or of the best look by held_out (loss) or energy (distance of samples)",
+    "snapshots": "averages written during the run, from which 'reverie tune --ema' makes any other; 0 for none",
 }

@@ -25,6 +25,7 @@ from reverie.training.distributed import World
 from reverie.training.ema import Average
 from reverie.training.feed import Batch, Feed
 from reverie.training.options import Training
+from reverie.training.snapshots import Tracks
 
 
 class Objective(nn.Module):
@@ -63,6 +64,7 @@ class Run:
         )  # fmt: skip
         self.objective = self.world.wrap(Objective(self.denoiser, loss))
         self.average = Average(self.denoiser, options.ema)
+        self.tracks = Tracks(self.denoiser, wanted=options.snapshots > 0)
         self.parameters = [p for p in self.denoiser.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self.parameters,
@@ -115,6 +117,7 @@ class Run:
         self.optimizer.zero_grad(set_to_none=False)
         self.step += 1
         self.average.update(self.step)
+        self.tracks.update(self.step)
         return loss, norm
 
     def _backward(self, batch: Batch, *, last: bool) -> Tensor:
@@ -145,6 +148,7 @@ class Run:
         return {
             "model": self.denoiser.state_dict(),
             "average": self.average.module.state_dict(),
+            **self.tracks.tensors(),
             "optimizer": optimizer,
             **({"loss": memory} if (memory := self.loss.state_dict()) else {}),
         }
@@ -167,6 +171,7 @@ class Run:
         """Continue from a checkpoint; returns a line for each thing that makes the continuation not bitwise."""
         self.denoiser.load_state_dict(saved.tensors["model"])
         self.average.module.load_state_dict(saved.tensors["average"])
+        self.tracks.restore(saved.tensors)
         self.loss.load_state_dict(saved.tensors.get("loss", {}))
         restore_optimizer(self.optimizer, self.names(), saved.tensors["optimizer"], saved.state["optimizer"])
         self.step, self.planned = saved.step, saved.state["planned"]

@@ -28,10 +28,11 @@ from reverie.training.defaults import choose, explain
 from reverie.training.distributed import World
 from reverie.training.folder import RunFolder
 from reverie.training.interrupt import Interrupt
-from reverie.training.loop import Progress, held_out_loss, plan, train
+from reverie.training.loop import Progress, plan, train
 from reverie.training.model import Model
 from reverie.training.recipe import Config, training_options
 from reverie.training.run import Run
+from reverie.training.selection import Selection
 from reverie.training.view import Silent, View
 
 PROBE = 24  # updates that are timed before the length of a run given in minutes is fixed
@@ -63,7 +64,8 @@ class Session:
         self.view.batch = options.batch
         self.run = Run(denoiser, build_loss(config), dataset, options, seed=seed, world=self.world)
         self.checkpoints = Checkpoints(folder.path / "checkpoints", options.keep, keep_first=True)
-        self.elapsed, self.best, self.stale, self.held_out = 0.0, float("inf"), 0, float("nan")
+        self.selection = Selection(options)
+        self.elapsed = 0.0
         self._pending: list[dict[str, Any]] = []
         self._durations: deque[float] = deque(maxlen=200)
         self._saved_at = time.monotonic()
@@ -123,9 +125,8 @@ class Session:
         else:
             for line in self.run.restore(saved):
                 self.view.warn(line)
-            own = saved.state["session"]
-            self.elapsed, self.stale = own["elapsed"], own["stale"]
-            self.best = float("inf") if own["best"] is None else own["best"]
+            self.elapsed = saved.state["session"]["elapsed"]
+            self.selection.restore(saved)
             if extended:
                 self.run.planned = self.run.options.steps
         self.view.say(f"going on at update {self.run.step}" + (f" of {self.run.planned}" if self.run.planned else ""))
@@ -139,7 +140,7 @@ class Session:
             networks.keep_memory()
             began = time.monotonic()
             spent = self.elapsed
-            for progress in () if self._plateau() else train(self.run):
+            for progress in () if self.selection.plateau else train(self.run):
                 self.elapsed = spent + time.monotonic() - began
                 self._after(progress)
                 if self._ends(progress.step, interrupt):
@@ -161,10 +162,7 @@ class Session:
         if self.world.size > 1 and step % 10 == 0 and self.world.agree(bool(interrupt.code)) and not interrupt.code:
             interrupt.code = 128 + signal.SIGTERM
         stopped = interrupt.code and (self.world.size == 1 or step % 10 == 0)
-        return bool(stopped) or self._plateau()
-
-    def _plateau(self) -> bool:
-        return 0 < self.run.options.patience <= self.stale
+        return bool(stopped) or self.selection.plateau
 
     def _after(self, progress: Progress) -> None:
         step, options = progress.step, self.run.options
@@ -184,6 +182,10 @@ class Session:
         planned = self.run.planned
         if planned and step < planned and due(step, planned, options.previews):
             self._preview()
+        elif options.evaluate_every and step % options.evaluate_every == 0 and step != planned:
+            self._pending.append(self.selection.look(self.run, self.model()))
+        if planned and due(step, planned, options.snapshots) and self.world.is_main:
+            self.run.tracks.write(self.folder.path, step)
         late = time.monotonic() - self._saved_at > SPARE if self.world.size == 1 else False
         if planned and step < planned and (due(step, planned, options.checkpoints) or late):
             self._save()
@@ -204,19 +206,15 @@ class Session:
         return Model(self.run.average.module, self.spec, self.config, summary)
 
     def _preview(self) -> Tensor | None:
-        """Held-out loss by noise level, and a sheet of samples with their channels' moments beside the data's."""
-        self.held_out, by_time = held_out_loss(self.run)
-        self.stale = 0 if self.held_out < self.best else self.stale + 1
-        self.best = min(self.best, self.held_out) if self.held_out == self.held_out else self.best
+        """A look, and a sheet of samples with their channels' moments beside the data's."""
+        entry = self.selection.look(self.run, self.model())
         if not self.world.is_main:
             return None
         self.view.pause()
         count = artefacts.sheet_size(self.spec)
         x = self.model().draw(count, seed=self.run.seed)
         mean, spread = artefacts.moments(x)
-        entry: dict[str, Any] = {"step": self.run.step, "by_time": by_time, "mean": mean, "spread": spread}
-        entry["held_out"] = self.held_out if self.held_out == self.held_out else None
-        self._pending.append(entry)
+        self._pending.append(entry | {"mean": mean, "spread": spread})
         finite = bool(torch.isfinite(x).all())
         name = f"previews/step-{self.run.step:08d}.png"
         picture = artefacts.sheet(x, self.spec, self.reference())
@@ -224,7 +222,7 @@ class Session:
         self._board.show(picture, self.run.step)
         shown = ", ".join(f"{m:.2f}±{s:.2f}" for m, s in zip(mean[:4], spread[:4], strict=True))
         wanted = ", ".join(f"{m:.2f}±{s:.2f}" for m, s in zip(self.spec.mean[:4], self.spec.spread[:4], strict=True))
-        held = f"held-out loss {self.held_out:.4g}; " if entry["held_out"] is not None else ""
+        held = f"held-out loss {entry['held_out']:.4g}; " if entry["held_out"] is not None else ""
         self.view.say(f"update {self.run.step}: {held}channels {shown}, data {wanted}; {name}")
         late = self.run.planned is not None and self.run.step >= self.run.planned / 2
         if finite and late and (parted := artefacts.drift(x, self.spec)):
@@ -244,9 +242,9 @@ class Session:
     def _save(self) -> None:
         if self.world.is_main:
             self._flush()
-            best = None if self.best == float("inf") else self.best
-            own = {"elapsed": self.elapsed, "stale": self.stale, "best": best}
-            self.checkpoints.save(self.run.step, self.run.tensors(), {**self.run.state(), "session": own})
+            own = {"elapsed": self.elapsed, **self.selection.state()}
+            tensors = {**self.run.tensors(), **self.selection.tensors()}
+            self.checkpoints.save(self.run.step, tensors, {**self.run.state(), "session": own})
         self._saved_at = time.monotonic()
         self.world.barrier()
 
