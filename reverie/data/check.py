@@ -86,9 +86,7 @@ def detailed(finding: Finding) -> list[tuple[str, str]]:
     rows += [("found", f"{report.found:,} = {report.used:,} used + {report.skipped:,} skipped")] if report.found else []
     rows += [(name, _counts(counts)) for name, counts in _tallies(report) if counts]
     rows += [("unreadable", f"{name}: {reason}") for name, reason in report.unreadable]
-    rows += [("not data", f"{name}: {reason}") for name, reason in report.ignored[: 4 * SHOWN]]
-    if len(report.ignored) > 4 * SHOWN:
-        rows.append(("not data", f"… and {len(report.ignored) - 4 * SHOWN} more"))
+    rows += [("not data", f"{_listed(names)}: {reason}") for reason, names in _by_reason(report.ignored)]
     rows += [("same content", _listed(names)) for names in report.duplicates[:SHOWN]]
     rows += [("remark", f"{what}: {_listed(names)}") for what, names in report.remarks.items()]
     rows += [("note", note) for note in report.notes]
@@ -116,10 +114,10 @@ def _form(data: Dataset) -> list[tuple[str, str]]:
 
 def _meaning(data: Dataset) -> str:
     scale = data.spec.scale
-    if len(scale.center) == 1 and scale.low is not None and scale.high is not None:
+    if scale.low is not None and scale.high is not None and scale.spread == ((scale.high - scale.low) / 2,):
         levels = f" in {scale.bins} levels" if scale.bins else ""
         return f"{scale.low:g} … {scale.high:g}{levels} becomes −1 … 1"
-    return "each channel is brought to mean 0 and variance 1, unclipped"
+    return "each channel is brought to mean 0 and variance 1"
 
 
 def _tallies(report: Report) -> list[tuple[str, Mapping[str, int]]]:
@@ -130,6 +128,14 @@ def _tallies(report: Report) -> list[tuple[str, Mapping[str, int]]]:
         ("labels", report.labels),
         ("missing", report.facts.get("missing", {})),
     ]
+
+
+def _by_reason(named: list[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """(reason, the names that have it), in the order of the first names."""
+    groups: dict[str, list[str]] = {}
+    for name, reason in named:
+        groups.setdefault(reason, []).append(name)
+    return list(groups.items())
 
 
 def _counts(counts: Mapping[str, int]) -> str:

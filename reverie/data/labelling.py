@@ -54,12 +54,22 @@ def side_of(data: Sequence[Item], others: Sequence[Item], report: Report, label:
             report.note(f"{where} names {known} of {len(names)} files: not used")
         elif not best.row or label in table.names or set(condition) & set(table.names):
             best = Side(table, row, _label_column(table, label, condition), tuple(condition), where)
+    if best.table is not None and not best.label and not condition:
+        _say_unused(best, report)
     for wanted in (*condition, *([label] if label else [])):
         if best.table is None:
             raise UserError(f"column '{wanted}' was asked for, but '{report.path}' has no table that names its files")
         if wanted not in best.table.names:
             raise unknown("column", wanted, best.table.names)
     return best
+
+
+def _say_unused(side: Side, report: Report) -> None:
+    """Name the columns that could be labels or conditions, where none is one."""
+    assert side.table is not None
+    names = [c.name for c in side.table.columns if c.is_number or len(set(c.values.tolist())) < len(c.values)]
+    if names:
+        report.note(f"{side.where} has {', '.join(names)}: not used (--label takes one, --condition takes numbers)")
 
 
 def _tables(data: Sequence[Item], others: Sequence[Item], report: Report) -> list[tuple[str, Table, dict[str, int]]]:

@@ -123,7 +123,8 @@ def choose_scale(
     _say_tails(stats, report)
     bottom, top = (None, None) if floats else _limits(dtype)
     spread = np.where(stats.std > 0, stats.std, 1.0)
-    report.note("standardised per channel to unit variance; not clipped")
+    held = "not clipped" if floats else f"held within the limits of {dtype}"
+    report.note(f"standardised per channel to unit variance; {held}")
     return Scale(tuple(map(float, stats.mean)), tuple(map(float, spread)), bottom, top, None, dtype)
 
 

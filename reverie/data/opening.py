@@ -289,11 +289,11 @@ def _is_nameless(item: Item) -> bool:
 
 def _not_data(item: Item, table: str, kind: str) -> str:
     if item.name == table:
-        return "the table of labels"
+        return "the table that describes them"
     if item.suffix == "svg":
         return "a vector drawing (SVG); draw it to pixels first"
     if item.suffix in ("txt", "caption"):
         return "text; captions are not used"
     if item.suffix in ("cls", "json", "csv", "tsv", "jsonl"):
-        return f"no {kind}, but a table" if item.suffix not in ("cls", "json") else "a side file"
+        return f"no {kind}, but a table" if item.suffix not in ("cls", "json") else "a side file of labels or values"
     return f"no {kind}: .{item.suffix} file" if item.suffix else f"no {kind} by its content"

@@ -245,7 +245,8 @@ def open_npz(
         attach_conditions(data, {name: np.array(archive.load(name)) for name in condition})
     left = [n for n in shapes if n not in (key, label, names_key, *condition, *tests)]
     if left:
-        report.note(f"arrays not used: {', '.join(left)}")
+        fitting = any(shapes[n][:1] == (count,) for n in left)
+        report.note(f"arrays not used: {', '.join(left)}" + " (--condition takes numbers for each example)" * fitting)
     return data
 
 

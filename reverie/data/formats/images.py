@@ -86,7 +86,7 @@ def _headed(items: Sequence[Item], report: Report) -> tuple[list[Item], list[Hea
 def _count(report: Report, name: str, head: Head) -> None:
     report.formats[head.format] += 1
     report.modes[head.mode] += 1
-    report.sizes[f"{head.size[0]}×{head.size[1]}"] += 1
+    report.sizes[f"{head.size[1]}×{head.size[0]}"] += 1
     for note in head.notes:
         report.remark(note, name)
 

@@ -80,6 +80,8 @@ def from_table(
     if not used:
         raise UserError(f"'{report.path}' has no column of numbers to learn from", code=BAD_DATA)
     native, names, kinds = _numbers(used)
+    if text := [c.name for c in used if not c.is_number]:
+        report.note(f"text becomes a number, 0 or 1, for each value: {', '.join(text)} (--label makes classes of one)")
     signal = layout == "L" or (not layout and _is_signal(table, used, native))
     order = [c.name for c in table.columns if c.name in {u.name for u in used} | {label, *condition}]
     extra: dict[str, Any] = {"delimiter": table.delimiter, "header": table.header, "label": label, "order": order}
