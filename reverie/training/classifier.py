@@ -177,10 +177,13 @@ def _save(model: LabelModel, folder: Path) -> None:
 
 
 def _suited(spec: Spec) -> dict[str, Any]:
-    """A network for the shape: one block for points, more levels for larger images."""
+    """A network for the shape: one block for points, patches of pixels and more levels for larger images."""
     if len(spec.shape) == 1:
         return {"width": 128, "levels": 1}
-    return {"width": 32, "levels": 2 if max(spec.shape[1:]) <= 16 else 3}
+    longest = max(spec.shape[1:])
+    if longest <= 16:
+        return {"width": 32, "levels": 2}
+    return {"width": 48, "levels": 2 if longest <= 32 else 3, "patch": 2}
 
 
 def _network(described: dict[str, Any], spec: Spec) -> nn.Module:

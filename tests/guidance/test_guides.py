@@ -3,14 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from untrained import UNET
 
 from reverie.core.errors import UserError
 from reverie.guidance import Auto, Classifier, ClassifierFree, MeanColour, Potential, Product, RegionAverage
 from reverie.training.classifier import load_classifier
 from reverie.training.guides import Strength, guide
 from reverie.training.model import earliest, load
-from reverie.training.session import Session
 
 
 @pytest.mark.parametrize(
@@ -50,12 +48,10 @@ def test_a_model_guides_itself_away_from_a_worse_one(digits):
     assert torch.allclose(x, model.draw(2, label="1"), atol=1e-5)
 
 
-def test_a_run_guides_itself_away_from_its_own_beginning(tmp_path):
-    chosen = {"network": UNET, "training": {"steps": 8, "batch": 4, "previews": 0}, "sampling": {"steps": 2}}
-    assert Session.begin("digits", chosen, path=tmp_path / "run").go() == 0
-    model, first = load(tmp_path / "run"), earliest(tmp_path / "run")
+def test_a_run_guides_itself_away_from_its_own_beginning(short_run):
+    model, first = load(short_run), earliest(short_run)
     assert first.summary == {"steps": 2}
-    wrap = guide("auto", model, label="1", strength=Strength(scale=2.0), run=tmp_path / "run").wrap
+    wrap = guide("auto", model, label="1", strength=Strength(scale=2.0), run=short_run).wrap
     x, t = torch.ones(1, *model.spec.shape), 0.5
     better, worse = model(x, t).mean, first(x, t).mean
     assert torch.allclose(wrap(model)(x, t).mean, 2 * better - worse, atol=1e-5)

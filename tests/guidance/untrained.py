@@ -12,9 +12,9 @@ from reverie.training.model import contents
 UNET = {"name": "unet", "width": 16, "multipliers": [1], "depth": 1}
 
 
-def write_model(folder: Path, source: str, seed: int = 0) -> Path:
+def write_model(folder: Path, source: str, seed: int = 0, *, label: str = "") -> Path:
     """A model as its initialiser leaves it: x̂_0 = c_skip x_t, which is exact for data N(0, s² I)."""
-    spec = open_data(source).spec
+    spec = open_data(source, label=label).spec
     network = UNET if spec.kind == "image" else {"name": "mlp", "width": 16}
     config = choose(spec, 1000, {"network": network, "sampling": {"steps": 4}, "training": {"steps": 1}})
     denoiser = build_denoiser(config, spec)

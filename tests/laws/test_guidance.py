@@ -7,9 +7,10 @@ from sampler_oracles import entries
 
 from reverie.core import catalog
 from reverie.core.rng import Rng
+from reverie.core.tensors import expand
 from reverie.guidance import Bounded, Classifier, ComponentClassifier
 from reverie.processes import Edm, Flow, VpCosine, VpLinear
-from reverie.samplers import Ancestral, Karras, Uniform, sample, trajectory
+from reverie.samplers import Ancestral, Ddim, Heun, Karras, Uniform, sample, trajectory
 
 NAMES = sorted(PROBLEMS)
 EXACT = [name for name in NAMES if problem(name).truth is not None]
@@ -64,10 +65,14 @@ def test_every_sampler_draws_from_the_exact_conditional(sampler):
     """The same random numbers through the guidance and through the conditional's own oracle end in the same place."""
     for name in EXACT:
         case = problem(name)
-        drawn, wanted = (walk(MeanOnly(d), sampler) for d in (case.guided(1.0), case.truth))
-        # a step size that is controlled turns rounding into a decision
-        close = 1e-3 if type(sampler).__name__ == "Adaptive" else 1e-6
-        assert torch.allclose(drawn, wanted, rtol=close, atol=close), name
+        assert draws_alike(case.guided(1.0), case.truth, sampler), name
+
+
+def draws_alike(guided, truth, sampler) -> bool:
+    drawn, wanted = (walk(MeanOnly(d), sampler) for d in (guided, truth))
+    # a step size that is controlled turns rounding into a decision
+    close = 1e-3 if type(sampler).__name__ == "Adaptive" else 1e-6
+    return torch.allclose(drawn, wanted, rtol=close, atol=close)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,8 +83,13 @@ def test_an_example_does_not_depend_on_the_batch_it_is_in(name):
     assert torch.isfinite(many).all()
     assert torch.equal(sample(guided, (1, 3), **options), many[:1])
     assert torch.equal(sample(guided, (4, 3), first=6, **options), many[6:10])
+    assert is_alone(guided)
+
+
+def is_alone(guided) -> bool:
+    """Whether each row of a batch is what it would be by itself."""
     alone = torch.cat([guided(row[None], 0.4).mean for row in points()])
-    assert torch.allclose(alone, guided(points(), 0.4).mean, rtol=0, atol=1e-12)
+    return torch.allclose(alone, guided(points(), 0.4).mean, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("blend", "bounded")])
@@ -100,7 +110,7 @@ class ForgetsAlpha(Classifier):
 
     def slope(self, x, t):
         value, shift = super().slope(x, t)
-        return value, self.process.schedule.alpha(t) * shift
+        return value, expand(self.process.schedule.alpha(t), shift) * shift
 
 
 class HalfTheBatch(Classifier):
@@ -111,13 +121,22 @@ class HalfTheBatch(Classifier):
         return value, shift / len(value)
 
 
+def by(mutant: type[Classifier]) -> Classifier:
+    inner = problem("classifier").inner
+    return mutant(inner, ComponentClassifier(inner), label=torch.tensor([2]))
+
+
 @pytest.mark.parametrize("mutant", [ForgetsAlpha, HalfTheBatch])
 def test_a_wrong_shift_is_far_from_the_conditional(mutant):
-    case = problem("classifier")
-    label = torch.tensor([2])
-    wrong = mutant(case.inner, ComponentClassifier(case.inner), label=label)
-    error = (wrong(points(), 0.7).mean - case.truth(points(), 0.7).mean).abs().max()
-    assert error > 0.05
+    truth = problem("classifier").truth
+    assert (by(mutant)(points(), 0.7).mean - truth(points(), 0.7).mean).abs().max() > 0.05
+    for sampler in (Ancestral(), Ddim(), Heun()):
+        assert not draws_alike(by(mutant), truth, sampler), sampler
+
+
+def test_a_guidance_that_weakens_with_its_batch_is_found():
+    assert is_alone(by(ForgetsAlpha))
+    assert not is_alone(by(HalfTheBatch))
 
 
 def test_bounds_hold_whatever_a_guidance_makes_of_a_belief():
