@@ -150,7 +150,7 @@ def _effort(
     given = {name: getattr(arguments, name) for name in ("count", "terms", "probes", "particles")}
     effort = dataclasses.replace(effort, **{name: value for name, value in given.items() if value is not None})
     effort = dataclasses.replace(effort, count=min(effort.count, available))
-    exact = model.spec.dimensions <= scoring.EXACT_UP_TO
+    exact = model.seen.dimensions <= scoring.EXACT_UP_TO
     seconds = len(parts) * effort.count * effort.evaluations(method, exact) / rate
     each = {
         "elbo": f"{effort.terms} terms",
@@ -249,7 +249,7 @@ def _pictures(model: Model, results: list[Any]) -> dict[str, bytes]:
     for method, likelihood, parts in results:
         if all(part.bound.curve is not None for part in parts):
             drawn[f"terms-{method}.png"] = likelihood_plots.terms({part.name: part.bound for part in parts})
-        if method == "elbo" and isinstance(model.process, Gaussian):
+        if method == "elbo" and isinstance(model.process, Gaussian) and model.stage is None:
             drawn["rate-distortion.png"] = likelihood_plots.tradeoff(model, likelihood, parts[0].x0[:64])
             drawn["entropy.png"] = likelihood_plots.entropy(model, parts[0].x0[:8])
     first = results[0][2][0]

@@ -35,6 +35,8 @@ def add(verbs: Any) -> None:
     general.add_argument(
         "--classifier", action="store_true", help="train a classifier of noisy data, to guide samples by"
     )
+    general.add_argument("--vae", action="store_true", help="train an autoencoder, for models of its codes (--latent)")
+    general.add_argument("--latent", metavar="FOLDER", help="train in the codes of this autoencoder and decode samples")
     general.add_argument("--seed", metavar="N", help="seed of everything random (default: 0)")
     general.add_argument("--device", metavar="DEVICE", help="cpu, cuda, mps, … (default: the best there is)")
     general.add_argument("--quiet", action="store_true", help="print only the end and warnings")
@@ -59,8 +61,12 @@ def run(arguments: argparse.Namespace) -> int:
         _only_length(arguments)
     elif not arguments.data:
         raise UserError("name the data: a path or a built-in set, such as 'digits'")
+    if arguments.classifier and arguments.vae:
+        raise UserError("--classifier and --vae train different things; choose one")
     if arguments.classifier:
         return _classifier(arguments, chosen)
+    if arguments.vae:
+        return _autoencoder(arguments, chosen)
     return _go(arguments, chosen, length)
 
 
@@ -87,6 +93,33 @@ def _classifier(arguments: argparse.Namespace, chosen: dict[str, Any]) -> int:
     return 0
 
 
+def _autoencoder(arguments: argparse.Namespace, chosen: dict[str, Any]) -> int:
+    """An autoencoder in its own folder."""
+    from reverie.cli.bar import Terminal
+    from reverie.data import open_data
+    from reverie.training.autoencoding import train_vae
+
+    other = [name for name in chosen if name not in ("stage", "training", "seed")]
+    if other or arguments.latent:
+        raise UserError(f"--vae trains an autoencoder, which takes no --{other[0] if other else 'latent'}")
+    training = chosen.get("training", {})
+    taken = {"minutes": "minutes", "steps": "steps", "batch": "batch", "learning_rate": "rate", "holdout": "holdout"}
+    for name in training:
+        if name not in taken:
+            raise UserError(f"an autoencoder's training takes {', '.join(sorted(taken))}, not '{name}'")
+    dataset = open_data(arguments.data, **options.reading(arguments))
+    with Terminal(quiet=arguments.quiet) as view:
+        train_vae(
+            dataset,
+            arguments.out or Path("runs") / f"{dataset.spec.name}-vae",
+            network=chosen.get("stage"),
+            seed=int(chosen.get("seed", 0)),
+            view=view,
+            **{taken[name]: value for name, value in training.items()},
+        )
+    return 0
+
+
 def _only_length(arguments: argparse.Namespace) -> None:
     """A resumed run keeps its configuration, all but its length."""
     kept = ("verb", "run", "data", "resume", "minutes", "steps", "device", "quiet", "traceback", "version")
@@ -107,6 +140,14 @@ def _go(arguments: argparse.Namespace, chosen: dict[str, Any], length: dict[str,
             session = Session.resume(arguments.resume, source=arguments.data, length=length, world=world, view=view)
         else:
             reading = options.reading(arguments)
-            session = Session.begin(arguments.data, chosen, path=arguments.out, reading=reading, world=world, view=view)
+            session = Session.begin(
+                arguments.data,
+                chosen,
+                path=arguments.out,
+                reading=reading,
+                latent=arguments.latent,
+                world=world,
+                view=view,
+            )
         code = session.go()
     return leave(world, code)

@@ -24,7 +24,8 @@ from reverie.denoisers.base import Condition, Denoiser
 class Stage(nn.Module):
     """An autoencoder with the standardisation of its codes; its weights are fixed.
 
-    `autoencoder` has `code` (the shape of a code), `encode(x)` and `decode(e)`, which state q(e | x) and p(x | e).
+    `autoencoder` has `code` (the shape of a code), `encode(x)` and `decode(e)`, which state
+    q(e | x) and p(x | e), and `read(e)`, the data that a code stands for.
     """
 
     centre: Tensor
@@ -58,9 +59,17 @@ class Stage(nn.Module):
         """z of one draw from q(e | x), (B, *shape)."""
         return self.into(self.law(x).sample(rng)).to(x)
 
+    def back(self, z: Tensor) -> Tensor:
+        """e = c + s z."""
+        return self._channels(self.centre, z) + self._channels(self.spread, z) * z
+
     def decode(self, z: Tensor) -> Distribution:
         """p(x | z), (B, *D)."""
-        return self.autoencoder.decode(self._channels(self.centre, z) + self._channels(self.spread, z) * z)
+        return self.autoencoder.decode(self.back(z))
+
+    def read(self, z: Tensor) -> Tensor:
+        """The data that z stands for, without the decoder's noise, (B, *D)."""
+        return self.autoencoder.read(self.back(z))
 
     @property
     def log_spread(self) -> float:
@@ -81,6 +90,11 @@ class Latent(Denoiser):
 
     def forward(self, xt: Tensor, t: Scalar) -> Distribution:
         return self.denoiser(xt, t)
+
+    @property
+    def network(self) -> nn.Module:
+        """The network that denoises codes. Raises AttributeError where the denoiser asks none."""
+        return self.denoiser.network
 
     @final
     def given(self, condition: Condition) -> Self:

@@ -21,6 +21,7 @@ from reverie.metrics import Estimate
 from reverie.training.artefacts import moments
 from reverie.training.assemble import build_denoiser, build_loss
 from reverie.training.checkpoint import Checkpoints
+from reverie.training.codes import seen
 from reverie.training.folder import RunFolder
 from reverie.training.loop import loss_by_time
 from reverie.training.model import Model, load
@@ -85,8 +86,8 @@ class Patient:
     def loss(self, model: Model) -> float:
         """The mean loss over times on held-out examples, as training logs it."""
         assert self.dataset is not None
-        seed = int(self.config["seed"])
-        return loss_by_time(model, build_loss(model.config), self.dataset, self.indices()[1], seed=seed)[0]
+        data, seed = seen(self.dataset, model.stage), int(self.config["seed"])
+        return loss_by_time(model, build_loss(model.config), data, self.indices()[1], seed=seed)[0]
 
     def logged(self) -> float | None:
         """The last held-out loss in the log."""

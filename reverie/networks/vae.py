@@ -104,10 +104,16 @@ class Vae(nn.Module, ABC):
         return float(0.5 * (trace - size - torch.logdet(covariance)))
 
     @final
+    def read(self, z: Tensor) -> Tensor:
+        """The decoder's mean within the bounds that data with levels have, (B, *shape)."""
+        mean = self.decode(z).mean
+        return mean.clamp(-1, 1) if self.bins else mean
+
+    @final
     @torch.no_grad()
     def sample(self, count: int, *, rng: Rng) -> Tensor:
-        """x ~ p(x | z), z ~ N(0, I): the decoder's mean, (count, *shape)."""
-        return self.decode(self.prior(count).sample(rng)).mean
+        """The reading of z ~ N(0, I), (count, *shape)."""
+        return self.read(self.prior(count).sample(rng))
 
 
 class DenseVae(Vae):

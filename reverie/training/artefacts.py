@@ -55,12 +55,12 @@ def frames(
     wrap: Callable[[Denoiser], Denoiser] | None = None,
 ) -> Frames:
     """(t, x_t) along a walk; under a noise schedule x_t is scaled to the data's spread: x_t s/√(α²s² + σ²)."""
-    spec, schedule = model.spec, getattr(model.process, "schedule", None)
+    std, schedule = model.seen.std, getattr(model.process, "schedule", None)
     steps = model.moments(walk, frames=moments, label=label, seed=seed, wrap=wrap)
     if schedule is None:
-        return [(step.t, step.x.cpu()) for step in steps]
+        return [(step.t, model.shown(step.x).cpu()) for step in steps]
     return [
-        (step.t, (step.x * expand(input_scale(schedule, step.t, spec.std) * spec.std, step.x)).cpu()) for step in steps
+        (step.t, model.shown(step.x * expand(input_scale(schedule, step.t, std) * std, step.x)).cpu()) for step in steps
     ]
 
 
@@ -136,6 +136,13 @@ def drift(x: Tensor, spec: Spec) -> str:
     return ""
 
 
+def _stage(model: Model) -> str:
+    if model.stage is None:
+        return ""
+    codes = "×".join(map(str, model.stage.shape))
+    return f" with those of {model.config['stage']['name']}, in whose codes of {codes} it works"
+
+
 def card(model: Model, source: str) -> bytes:
     """The model's card: what it is, of what data, how it was made, how to use it, what it is not."""
     spec, config, summary = model.spec, model.config, model.summary
@@ -149,7 +156,7 @@ def card(model: Model, source: str) -> bytes:
             f"{source}: {summary.get('examples', '?')} training examples of {shape}{classes if spec.classes else ''}",
         ),
         ("process", f"{config['process']['name']}, schedule {config['schedule']['name']}"),
-        ("network", f"{config['network']['name']}, {networks.parameters(model):,} parameters"),
+        ("network", f"{config['network']['name']}, {networks.parameters(model):,} parameters{_stage(model)}"),
         ("prediction", config["prediction"]["name"]),
         (
             "training",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from typing import Any
 
@@ -9,8 +10,8 @@ from torch import nn
 
 from reverie.core import catalog
 from reverie.core.errors import UserError
-from reverie.data import Spec
-from reverie.denoisers import Denoiser
+from reverie.data import Scale, Spec
+from reverie.denoisers import Denoiser, Latent, Stage
 from reverie.losses import Loss
 from reverie.samplers import Grid, Sampler
 from reverie.training.recipe import SECTIONS, Config
@@ -25,8 +26,42 @@ def part(config: Config, section: str, **given: Any) -> Any:
     return catalog.build(room, entry, where=section, **taken)
 
 
+def build_stage(config: Config, spec: Spec) -> Stage:
+    """The autoencoder that `config["stage"]` describes, for data of this description."""
+    return Stage(part(config, "stage", shape=tuple(spec.shape)))
+
+
+def coded(spec: Spec, stage: Stage | None) -> Spec:
+    """What a denoiser sees of data described by `spec`: their standardised codes, or themselves without a stage.
+
+    Codes are a picture, signal or vector without levels, so that defaults for them are those for any data like that.
+    """
+    if stage is None:
+        return spec
+    plain: dict[str, Any] = {"dtype": "float32", "columns": (), "layout": "", "mode": "", "std": 1.0, "extra": {}}
+    return dataclasses.replace(
+        spec,
+        kind=("vector", "signal", "image", "volume")[len(stage.shape) - 1],
+        shape=stage.shape,
+        scale=Scale(),
+        mean=(0.0,) * stage.shape[0],
+        spread=(1.0,) * stage.shape[0],
+        **plain,
+    )
+
+
 def build_denoiser(config: Config, spec: Spec, network: nn.Module | None = None) -> Denoiser:
-    """The process, the prediction and the network, joined; weights as the network's own initialiser leaves them."""
+    """The process, the prediction and the network, joined; weights as the network's own initialiser leaves them.
+
+    With a stage it is a denoiser of that autoencoder's codes, and `spec` describes the data.
+    """
+    if "stage" in config:
+        stage = build_stage(config, spec)
+        return Latent(_denoiser(config, coded(spec, stage), network), stage)
+    return _denoiser(config, spec, network)
+
+
+def _denoiser(config: Config, spec: Spec, network: nn.Module | None) -> Denoiser:
     process = part(config, "process", schedule=part(config, "schedule"))
     levels = getattr(process, "bins", None)
     if levels is not None and levels != spec.scale.bins:

@@ -68,6 +68,8 @@ def _minutes(spec: Spec) -> float:
 
 def _with_data_std(config: Config, spec: Spec) -> Config:
     for section, (room, _) in SECTIONS.items():
+        if section not in config:
+            continue
         names = [option.name for option in catalog.options(room, config[section]["name"])]
         if "data_std" in names:
             config[section].setdefault("data_std", round(float(spec.std), 6))

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,13 @@ class RunFolder:
             )
 
     @classmethod
-    def create(cls, path: str | Path, described: dict[str, Any], config: Config) -> RunFolder:
-        """A new folder with the run's description, whole or not at all. Raises UserError if something is there."""
+    def create(
+        cls, path: str | Path, described: dict[str, Any], config: Config, parts: Mapping[str, Mapping[str, bytes]]
+    ) -> RunFolder:
+        """A new folder with the run's description, whole or not at all, and `parts`: folders of files that it needs.
+
+        Raises UserError if something is there.
+        """
         cls.absent(path)
         whole = Path(path)
         part = cls(whole.with_name(f".{whole.name}.tmp-{os.getpid()}"))
@@ -51,6 +57,8 @@ class RunFolder:
         part.write("environment.json", _json(environment()))
         part.write("recipe.toml", to_toml(config).encode())
         part.write("run.json", _json({"format_version": FORMAT, **described, "config": config}))
+        for name, contents in parts.items():
+            files.write_folder(part.path / name, contents)
         part.path.rename(whole)
         return cls(whole)
 

@@ -91,6 +91,8 @@ def guide(
         raise UserError(f"guidance: {error}") from error
     name, _, rest = spec.partition(":")
     rewards = catalog.names("guidance", "Reward")
+    if model.stage is not None and (name == "classifier" or name in rewards):
+        raise UserError(f"--guide {name} reads data, but this model works in an autoencoder's codes; use cfg or auto")
     _own_options(spec, strength, options if name not in rewards else {})
     if name == "cfg" and not rest:
         return _classifier_free(model, label, strength)

@@ -22,20 +22,25 @@ from reverie.core.ration import rationed
 from reverie.core.rng import Rng
 from reverie.core.tensors import Scalar
 from reverie.data import Spec
-from reverie.denoisers import Condition, Denoiser
+from reverie.denoisers import Condition, Denoiser, Latent, Stage
 from reverie.samplers import Grid, Sampler, Step, prior, trajectory
 from reverie.samplers import sample as draw_samples
-from reverie.training.assemble import build_denoiser, build_sampler
+from reverie.training.assemble import build_denoiser, build_sampler, coded
 from reverie.training.checkpoint import Checkpoints, Loaded
 from reverie.training.recipe import SECTIONS, Config, merge, training_options, validated
 
 FORMAT = 1
 LARGEST = 65_536  # of a whole number among a file's options
+DECODED = 256  # codes that are decoded together
 LARGEST_EXAMPLE = 1 << 28  # numbers
 
 
 class Model(Denoiser):
-    """A denoiser that knows its data (`spec`), how it was made (`config`) and what came out (`summary`)."""
+    """A denoiser that knows its data (`spec`), how it was made (`config`) and what came out (`summary`).
+
+    Where it denoises an autoencoder's codes, `stage` makes them of data and data of them, and `seen` describes them;
+    otherwise `stage` is None and `seen` is `spec`. Samples are always data.
+    """
 
     def __init__(self, denoiser: Denoiser, spec: Spec, config: Config, summary: dict[str, Any] | None = None) -> None:
         super().__init__()
@@ -47,6 +52,20 @@ class Model(Denoiser):
 
     def given(self, condition: Condition) -> Model:
         return Model(self.denoiser.given(condition), self.spec, self.config, self.summary)
+
+    @property
+    def stage(self) -> Stage | None:
+        return self.denoiser.stage if isinstance(self.denoiser, Latent) else None
+
+    @property
+    def seen(self) -> Spec:
+        return coded(self.spec, self.stage)
+
+    @torch.inference_mode()
+    def shown(self, x: Tensor) -> Tensor:
+        """What the denoiser sees, as data (N, *shape) in model units: codes decoded, data as they are."""
+        stage = self.stage
+        return x if stage is None else torch.cat([stage.read(some) for some in x.split(DECODED)])
 
     def labels(self, count: int, label: str | int | None, first: int = 0) -> Tensor | None:
         """Labels (count,) of samples number first, first + 1, …: a class by name or number, `each` in turn, `none`."""
@@ -71,7 +90,7 @@ class Model(Denoiser):
         own_sampler, own_grid, own_steps = build_sampler(self.config)
         chosen = own_steps if steps is None else steps
         times = chosen if isinstance(chosen, list) else (grid or own_grid).times(self.process, chosen)
-        return Walk(sampler or own_sampler, times, (count, *self.spec.shape))
+        return Walk(sampler or own_sampler, times, (count, *self.seen.shape))
 
     def condition(
         self, count: int, label: str | int | None, given: dict[str, float] | None, first: int
@@ -106,7 +125,7 @@ class Model(Denoiser):
         """
         walk = self.walk(count, sampler=sampler, grid=grid, steps=steps)
         denoiser: Denoiser = self if wrap is None else wrap(self)
-        return draw_samples(
+        drawn = draw_samples(
             denoiser.eval(),
             walk.shape,
             sampler=walk.sampler,
@@ -116,6 +135,7 @@ class Model(Denoiser):
             condition=condition or self.condition(count, label, given, first),
             progress=progress,
         )
+        return self.shown(drawn)
 
     @torch.inference_mode()
     def moments(

@@ -21,7 +21,19 @@ from reverie.core.units import level_width
 from reverie.data import Dataset
 from reverie.denoisers import Condition, gaussian
 from reverie.denoisers.decoder import Continuous, Decoder, Discretised, Posterior
-from reverie.likelihoods import Bound, Dequantised, Elbo, Exact, Hutchinson, Importance, Likelihood, Ode, Vlb, evaluate
+from reverie.likelihoods import (
+    Bound,
+    Dequantised,
+    Elbo,
+    Encoded,
+    Exact,
+    Hutchinson,
+    Importance,
+    Likelihood,
+    Ode,
+    Vlb,
+    evaluate,
+)
 from reverie.likelihoods.solvers import Adaptive
 from reverie.processes import Gaussian
 from reverie.training.model import Model
@@ -75,13 +87,22 @@ def decoder_of(model: Model) -> Decoder:
     """Levels of a normal, its density, or what the denoiser itself states where no Gaussian noise is added."""
     if getattr(model.process, "schedule", None) is None:
         return Posterior()
-    bins = model.spec.scale.bins
+    bins = model.seen.scale.bins
     return Discretised(bins) if bins else Continuous()
 
 
 def likelihood_for(model: Model, method: str, effort: Effort, *, v: float | None = None) -> Likelihood:
-    """The method, set up for this model and its data. Raises UserError for an unknown method."""
-    decoder, bins = decoder_of(model), model.spec.scale.bins
+    """The method, set up for this model and its data. Raises UserError for an unknown method.
+
+    Of a model of codes it is a bound for the data, whatever the method: the autoencoder's terms are among it.
+    """
+    likelihood = _of_seen(model, method, effort, v=v)
+    return likelihood if model.stage is None else Encoded(likelihood, model.stage)
+
+
+def _of_seen(model: Model, method: str, effort: Effort, *, v: float | None) -> Likelihood:
+    """The method for what the denoiser sees."""
+    decoder, bins = decoder_of(model), model.seen.scale.bins
     plain = isinstance(model.process, Gaussian)
     if not plain and method in ("vlb", "ode"):
         raise UserError(
@@ -97,7 +118,7 @@ def likelihood_for(model: Model, method: str, effort: Effort, *, v: float | None
     if method == "importance":
         return Importance(steps=PATHS, particles=effort.particles, v=v, decoder=decoder)
     if method == "ode":
-        exact = model.spec.dimensions <= EXACT_UP_TO
+        exact = model.seen.dimensions <= EXACT_UP_TO
         ode = Ode(Exact() if exact else Hutchinson(effort.probes), Adaptive(1e-3))
         return Dequantised(ode, bins=bins) if bins else ode
     raise unknown("method", method, METHODS)
@@ -105,7 +126,7 @@ def likelihood_for(model: Model, method: str, effort: Effort, *, v: float | None
 
 def first_log_snr(model: Model) -> float:
     """λ_0 at which x_0 is read: noise of a sixth of a level, 13.3 without levels; not beyond the times trained on."""
-    bins, schedule = model.spec.scale.bins, gaussian(model).schedule
+    bins, schedule = model.seen.scale.bins, gaussian(model).schedule
     wanted = -2 * math.log(level_width(bins) / 6) if bins else 13.3
     times = model.config["times"]
     trained = 1 / int(times.get("steps", 1000)) if times["name"] == "discrete" else 1e-5
@@ -118,7 +139,7 @@ def within(model: Model, method: str, seconds: float, available: int, rate: floa
     Up to 1000 examples come first, since the spread between examples is usually the larger part of the error; what is
     left goes into each example.
     """
-    exact = model.spec.dimensions <= EXACT_UP_TO
+    exact = model.seen.dimensions <= EXACT_UP_TO
     afford = seconds * rate
     least = Effort(1, terms=16, particles=4)
     count = max(4, min(available, 1000, int(afford / least.evaluations(method, exact))))
@@ -134,6 +155,7 @@ def within(model: Model, method: str, seconds: float, available: int, rate: floa
 def speed(model: Model, x0: Tensor, seconds: float = 1.0) -> float:
     """Evaluations of the network in a second, measured on chunks of these examples."""
     rows = x0[: chunk_of(model)]
+    rows = rows if model.stage is None else model.stage.encode(rows, rng=Rng(0))
     model(rows, 0.5)
     began, done = time.perf_counter(), 0
     while time.perf_counter() - began < seconds or done == 0:

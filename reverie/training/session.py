@@ -16,11 +16,13 @@ import torch
 from torch import Tensor
 
 from reverie import networks
+from reverie.core import files
 from reverie.core.errors import BAD_DATA, UserError
 from reverie.data import Dataset, Spec, open_data
 from reverie.data.check import brief
-from reverie.training import artefacts
-from reverie.training.assemble import build_denoiser, build_loss
+from reverie.denoisers import Latent, Stage
+from reverie.training import artefacts, codes
+from reverie.training.assemble import build_denoiser, build_loss, coded
 from reverie.training.board import Board
 from reverie.training.checkpoint import Checkpoints, Lock
 from reverie.training.closing import close
@@ -50,6 +52,7 @@ class Session:
         config: Config,
         source: str,
         *,
+        stage: Stage | None = None,
         world: World | None = None,
         view: View | None = None,
     ) -> None:
@@ -61,8 +64,11 @@ class Session:
         seed, options = int(config["seed"]), training_options(config)
         denoiser = build_denoiser(config, self.spec)
         networks.initialise(denoiser, seed)
+        if isinstance(denoiser, Latent) and stage is not None:
+            denoiser.stage.load_state_dict(stage.to(self.world.device).state_dict())
         self.view.batch = options.batch
-        self.run = Run(denoiser, build_loss(config), dataset, options, seed=seed, world=self.world)
+        data = codes.seen(dataset, stage, whole=True)
+        self.run = Run(denoiser, build_loss(config), data, options, seed=seed, world=self.world)
         self.checkpoints = Checkpoints(folder.path / "checkpoints", options.keep, keep_first=True)
         self.selection = Selection(options)
         self.elapsed = 0.0
@@ -74,9 +80,12 @@ class Session:
     @classmethod
     def begin(
         cls, source: str, chosen: Config, *, path: str | Path | None = None, reading: dict[str, Any] | None = None,
-        world: World | None = None, view: View | None = None,
+        latent: str | Path | None = None, world: World | None = None, view: View | None = None,
     ) -> Session:  # fmt: skip
-        """Open the data, choose what was not chosen, say it, and make the run's folder (runs/NAME by default)."""
+        """Open the data, choose what was not chosen, say it, and make the run's folder (runs/NAME by default).
+
+        `latent` is an autoencoder's folder, in whose codes the model then works; the run keeps a copy of it.
+        """
         world, view = world or World(), view or Silent()
         training_options(chosen)
         dataset = open_data(source, **(reading or {}))
@@ -84,14 +93,16 @@ class Session:
         if world.is_main:
             RunFolder.absent(folder)
         count = len(dataset.split(float(chosen.get("training", {}).get("holdout", 0.1)), int(chosen.get("seed", 0)))[0])
-        config = choose(dataset.spec, count, chosen)
-        session = cls(RunFolder(folder), dataset, config, source, world=world, view=view)
+        chosen, stage = codes.first_stage(latent, dataset.spec, chosen)
+        seen = coded(dataset.spec, stage)
+        config = choose(seen, count, chosen)
+        session = cls(RunFolder(folder), dataset, config, source, stage=stage, world=world, view=view)
         if world.is_main:
             for line in brief(dataset):
                 view.say(line)
-            view.table(explain(dataset.spec, count, config))
+            view.table(explain(seen, count, config))
             described = {"source": source, "reading": reading or {}, "spec": dataset.spec.to_json()}
-            RunFolder.create(folder, described, config)
+            RunFolder.create(folder, described, config, {codes.FOLDER: files.read_folder(latent)} if latent else {})
         world.barrier()
         return session
 
@@ -114,7 +125,8 @@ class Session:
                 f"now {dataset.spec.count} of {list(dataset.spec.shape)})",
                 code=BAD_DATA,
             )
-        session = cls(folder, dataset, config, source or described["source"], world=world, view=view)
+        stage = codes.load_stage(folder.path / codes.FOLDER, dataset.spec)[1] if "stage" in config else None
+        session = cls(folder, dataset, config, source or described["source"], stage=stage, world=world, view=view)
         session._restore(extended=bool(length))
         return session
 

@@ -49,11 +49,11 @@ def tune_model(
         raise UserError(f"a grid can be fitted to Gaussian noise only, not to '{type(model.process).__name__.lower()}'")
     if evaluations < 2:
         raise UserError(f"--steps must be at least 2, not {evaluations}")
-    count = starts or max(16, min(512, chunk_size(tuple(model.spec.shape))))
+    count = starts or max(16, min(512, chunk_size(tuple(model.seen.shape))))
     labels = model.labels(count, None)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     denoiser: Denoiser = model if labels is None else model.given(Condition(labels.to(device)))
-    x1 = prior(model, (count, *model.spec.shape)).sample(Rng(seed).fork("tune"))
+    x1 = prior(model, (count, *model.seen.shape)).sample(Rng(seed).fork("tune"))
     return tune(denoiser.eval(), x1, evaluations, keep=2, rounds=effort, solvers=FEW, progress=progress)
 
 
