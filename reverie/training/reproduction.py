@@ -1,10 +1,11 @@
 """The experiments of a paper, run again: what it printed beside what comes out here.
 
-`sohl-dickstein-2015` is Table 1 of Sohl-Dickstein et al. 2015, arXiv:1503.03585: K, a lower bound on log₂ p(x_0), bits
-for a whole example, and K − L_null with L_null the value under the prior alone. The table's edge convention: the sum of
-divergences starts at t = 2, and p(x_0 | x_1) is not learnt but the forward kernel of the first step turned round, which
-for a process that keeps its prior is q itself (the paper's section 2.4 and appendix B, equation 14). Beside it stands
-the ordinary bound, whose last step reads x_0 from the denoiser's posterior.
+`sohl-dickstein-2015`: MNIST is in `mnist_2015`; the swiss roll and the heartbeat are Table 1 of Sohl-Dickstein et al.
+2015, arXiv:1503.03585: K, a lower bound on log₂ p(x_0), bits for a whole example, and K − L_null with L_null the value
+under the prior alone. The table's edge convention: the sum of divergences starts at t = 2, and p(x_0 | x_1) is not
+learnt but the forward kernel of the first step turned round, which for a process that keeps its prior is q itself (the
+paper's section 2.4 and appendix B, equation 14). Beside it stands the ordinary bound, whose last step reads x_0 from
+the denoiser's posterior.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from reverie.likelihoods import Elbo
 from reverie.losses import CrossEntropy, Discrete
 from reverie.training import heartbeat, swiss_roll
 from reverie.training.fitting import fit
+from reverie.training.mnist_2015 import mnist
+
+__all__ = ["EXPERIMENTS", "PAPERS", "Row", "mnist", "table", "table_bound"]
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from reverie.core.rng import Rng
+from reverie.data import open_data
 from reverie.denoisers import FiniteData, GaussianData
 from reverie.denoisers.terms import denoising_term
+from reverie.losses import FullBound
 from reverie.processes import Gaussian, VpLinear
-from reverie.training import heartbeat, reproduction, swiss_roll
+from reverie.training import heartbeat, mnist_2015, reproduction, swiss_roll
 
 
 def test_the_papers_null_values_and_truth():
@@ -95,3 +97,14 @@ def test_a_few_updates_give_a_row_of_the_table(name):
     assert math.isfinite(row.bound)
     assert row.gain == row.bound - row.null
     assert name.replace("-", " ").split()[-1] in reproduction.table([row])
+
+
+def test_the_system_of_2015_learns_pictures_and_their_noise():
+    data = open_data("digits")
+    outcome = mnist_2015.mnist(lambda *_: None, data, updates=2, quick=True)
+    assert 4 < -outcome.bound[0] / outcome.pixels < 9  # nothing learned yet: about the cost of the levels themselves
+    assert "training images" in str(outcome)
+    made = mnist_2015.build(data.spec)
+    loss = FullBound(steps=mnist_2015.STEPS, bins=17)(made, data.rows(torch.arange(64)), rng=Rng(0)).mean()
+    loss.backward()
+    assert float(made.get_submodule("schedule").raw.grad.abs().min()) > 0  # every β but the first is taught
