@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,24 @@ from reverie.cli import options
 from reverie.core.errors import UserError
 
 if TYPE_CHECKING:
-    from reverie.likelihoods import Bound
+    from reverie.likelihoods import Bound, Likelihood
+    from reverie.training.budget import Clock, Plan
     from reverie.training.model import Model
     from reverie.training.scoring import Part
 
 DESCRIPTION = """How many bits per dimension the model needs for data: its run's held-out examples beside as many that
 it was trained on, or the data at --data. 'elbo' and 'vlb' are bounds in discrete and continuous time, 'importance' is
-a tighter bound, 'ode' is exact up to dequantisation. The same examples and seed give the same number."""
+a tighter bound, 'ode' is exact up to dequantisation. What is not given is chosen so that it takes --budget
+seconds once model and data are read. The same examples and seed give the same number."""
+
+FOR = {  # the methods that an option says something about
+    "terms": ("elbo", "vlb"),
+    "probes": ("ode",),
+    "particles": ("importance",),
+    "v": ("elbo", "importance"),
+    "schedule": ("vlb",),
+}
+LEAST = {"count": 1, "terms": 2, "probes": 2, "particles": 2}
 
 
 def add(verbs: Any) -> None:
@@ -35,14 +47,24 @@ def add(verbs: Any) -> None:
         metavar="NAME",
         help="elbo, vlb, ode, importance, several as a,b, or all (default: elbo)",
     )
-    parser.add_argument("--count", type=int, metavar="N", help="examples of each part (default: what the budget buys)")
-    parser.add_argument("--terms", type=int, metavar="N", help="terms of a bound per example (default: by the budget)")
-    parser.add_argument("--probes", type=int, metavar="N", help="probes of the divergence (default: by the budget)")
-    parser.add_argument("--particles", type=int, metavar="N", help="trajectories per example (default: by the budget)")
+    parser.add_argument("--budget", type=float, default=60.0, metavar="S", help="seconds to take, about (default: 60)")
+    parser.add_argument("--count", type=int, metavar="N", help="examples of each part (default: by the clock)")
+    parser.add_argument("--terms", type=int, metavar="N", help="elbo, vlb: terms per example (default: by the budget)")
     parser.add_argument(
-        "--v", type=float, metavar="V", help="reverse variance: 0 beta-tilde, 1 beta (default: learned, or 1)"
+        "--probes", type=int, metavar="N", help="ode: probes of the divergence (default: by the budget)"
     )
-    parser.add_argument("--budget", type=float, default=60.0, metavar="S", help="seconds to spend, about (default: 60)")
+    parser.add_argument("--particles", type=int, metavar="N", help="importance: paths per example (default: likewise)")
+    parser.add_argument(
+        "--v",
+        type=float,
+        metavar="V",
+        help="elbo, importance: reverse variance, 0 beta-tilde to 1 beta (default: learned, or 1)",
+    )
+    parser.add_argument(
+        "--schedule",
+        choices=("uniform", "learned"),
+        help="vlb: how log SNR is drawn; learned: so that the bound varies least, as VDM's schedule (default: uniform)",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed (default: 0)")
     parser.add_argument("--per-example", metavar="FILE", help="write a table (.csv) with a row per example")
     parser.add_argument("--out", metavar="FOLDER", help="folder to make (default: RUN/likelihood/0001, 0002, …)")
@@ -51,22 +73,22 @@ def add(verbs: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    _check(arguments)
-    from reverie.training import output, scoring
+    methods = _methods(arguments.method)
+    _check(arguments, methods)
+    from reverie.training import budget, likelihood_plots, output
     from reverie.training.model import load
 
-    methods = _methods(arguments.method)
     model = load(arguments.model, device=options.device(arguments.device))
     dataset, parts = _examples(arguments, model)
     folder = output.fresh(arguments.out, Path(arguments.model) / "likelihood")
-    results = []
-    for method in methods:
-        effort = _effort(arguments, model, dataset, parts, method, arguments.budget / len(methods))
-        likelihood = scoring.likelihood_for(model, method, effort, v=arguments.v)
-        done = [_score(arguments, model, dataset, index, likelihood, name, effort) for name, index in parts.items()]
-        _tell(done, likelihood)
-        results.append((method, likelihood, done))
-    written = _write(folder, model, results, arguments)
+    some = dataset.rows(next(iter(parts.values()))[:256]).to(next(model.parameters()).device)
+    rate = budget.speed(model, some, min(1.0, arguments.budget / 20))
+    pieces = len(methods) * len(parts) * (1 + budget.PICTURES)
+    clock = budget.Clock(arguments.budget - budget.ENDING, pieces)
+    job = _Job(arguments, model, dataset, parts, clock, rate)
+    results = [job.method(method) for method in methods]
+    drawn = likelihood_plots.pictures_of(model, results, evaluations=budget.PICTURES * arguments.budget * rate)
+    written = _write(folder, drawn, results, arguments)
     print("written: " + "  ".join(str(path) for path in written))
     return 0
 
@@ -76,28 +98,15 @@ def _methods(asked: str) -> list[str]:
     from reverie.core.errors import unknown
     from reverie.training.scoring import METHODS
 
-    names = list(METHODS) if asked == "all" else asked.split(",")
+    names = list(METHODS) if asked == "all" else [name.strip() for name in asked.split(",")]
     for name in names:
         if name not in METHODS:
             raise unknown("method", name, (*METHODS, "all"))
-    return names
+    return list(dict.fromkeys(names))
 
 
-def _score(
-    arguments: argparse.Namespace, model: Model, dataset: Any, index: Any, likelihood: Any, name: str, effort: Any
-) -> Part:
-    from reverie.cli.bar import counting
-    from reverie.training import scoring
-
-    chosen = scoring.choose(index, effort.count, arguments.seed)
-    with counting(f"scoring {name}", len(chosen)) as progress:
-        part = scoring.score(model, dataset, chosen, likelihood, name=name, seed=arguments.seed, progress=progress)
-    print(_line(part), flush=True)
-    return part
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    for name, least in (("count", 1), ("terms", 2), ("probes", 2), ("particles", 2)):
+def _check(arguments: argparse.Namespace, methods: list[str]) -> None:
+    for name, least in LEAST.items():
         value = getattr(arguments, name)
         if value is not None and value < least:
             raise UserError(f"--{name} must be at least {least}, not {value}")
@@ -107,6 +116,82 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--v must be between 0 (beta-tilde) and 1 (beta), not {arguments.v:g}")
     if arguments.per_example and not arguments.per_example.endswith(".csv"):
         raise UserError(f"--per-example must name a .csv file, not '{arguments.per_example}'")
+    for name, users in FOR.items():
+        if getattr(arguments, name) is not None and not set(users) & set(methods):
+            raise UserError(f"--{name} is for method {' or '.join(users)}, not {', '.join(methods)}")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is asked of which model about which examples, and the time there is for it."""
+
+    arguments: argparse.Namespace
+    model: Model
+    dataset: Any
+    parts: dict[str, Any]
+    clock: Clock
+    rate: float
+
+    def method(self, method: str) -> tuple[str, Likelihood, list[Part]]:
+        """One method on every part, and what it says."""
+        from reverie.training import budget, scoring
+
+        available, count = min(len(index) for index in self.parts.values()), len(self.parts)
+        asked = {name: getattr(self.arguments, name) for name in LEAST}
+        plan = budget.plan(self.model, method, self.clock.share(count) / count, available, self.rate, asked)
+        print(_plan(self.model, method, plan, count), flush=True)
+        likelihood = scoring.likelihood_for(
+            self.model, method, plan.effort, v=self.arguments.v, knots=self._knots() if method == "vlb" else ()
+        )
+        done: list[Part] = []
+        for name, index in self.parts.items():
+            chosen = scoring.choose(index, len(done[0].index) if done else plan.effort.count, self.arguments.seed)
+            done.append(self._score(name, chosen, likelihood, plan))
+            self.clock.done()
+        _tell(done, likelihood)
+        if self.arguments.count is None:
+            unit = budget.UNITS[method]
+            print(f"the same numbers again: --count {len(done[0].index)} --{unit} {getattr(plan.effort, unit)}")
+        return method, likelihood, done
+
+    def _knots(self) -> tuple[float, ...]:
+        """The schedule of log SNR that was asked for."""
+        from reverie.training import scoring
+
+        if self.arguments.schedule != "learned":
+            return ()
+        index = self.parts.get("training", next(iter(self.parts.values())))
+        knots = scoring.learned_schedule(self.model, self.dataset, index, seed=self.arguments.seed)
+        print(f"learned schedule: log SNR {', '.join(f'{knot:.3g}' for knot in knots)} at equal steps", flush=True)
+        return knots
+
+    def _score(self, name: str, chosen: Any, likelihood: Likelihood, plan: Plan) -> Part:
+        from reverie.cli.bar import counting
+        from reverie.training import scoring
+
+        seconds = None if self.arguments.count is not None else self.clock.share()
+        with counting(f"scoring {name}", min(len(chosen), plan.expected)) as progress:
+            part = scoring.score(
+                self.model, self.dataset, chosen, likelihood,
+                name=name, seed=self.arguments.seed, seconds=seconds, chunk=plan.chunk, progress=progress,
+            )  # fmt: skip
+        print(_line(part), flush=True)
+        return part
+
+
+def _plan(model: Model, method: str, plan: Plan, parts: int) -> str:
+    """What will be done, in words."""
+    from reverie.training import scoring
+
+    effort = plan.effort
+    each = {
+        "elbo": f"{effort.terms} terms",
+        "vlb": f"{effort.terms} terms",
+        "ode": "exact divergence" if model.seen.dimensions <= scoring.EXACT_UP_TO else f"{effort.probes} probes",
+        "importance": f"{effort.particles} paths of {scoring.PATHS} steps",
+    }
+    several = " of each part" if parts > 1 else ""
+    return f"{method}: about {plan.expected} examples{several}, {each[method]} each, in {parts * plan.seconds:.0f} s"
 
 
 def _examples(arguments: argparse.Namespace, model: Model) -> tuple[Any, dict[str, Any]]:
@@ -134,34 +219,6 @@ def _examples(arguments: argparse.Namespace, model: Model) -> tuple[Any, dict[st
     return dataset, {"held-out": held, "training": train} if len(held) else {"training": train}
 
 
-def _effort(
-    arguments: argparse.Namespace, model: Model, dataset: Any, parts: dict[str, Any], method: str, seconds: float
-) -> Any:
-    """What the budget buys, with what was asked for in its place."""
-    import dataclasses
-
-    from reverie.training import scoring
-
-    available = min(len(index) for index in parts.values())
-    first = next(iter(parts.values()))[: scoring.chunk_of(model)]
-    x0 = dataset.rows(first).to(next(model.parameters()).device)
-    rate = scoring.speed(model, x0)
-    effort = scoring.within(model, method, seconds / len(parts), available, rate)
-    given = {name: getattr(arguments, name) for name in ("count", "terms", "probes", "particles")}
-    effort = dataclasses.replace(effort, **{name: value for name, value in given.items() if value is not None})
-    effort = dataclasses.replace(effort, count=min(effort.count, available))
-    exact = model.seen.dimensions <= scoring.EXACT_UP_TO
-    seconds = len(parts) * effort.count * effort.evaluations(method, exact) / rate
-    each = {
-        "elbo": f"{effort.terms} terms",
-        "vlb": f"{effort.terms} terms",
-        "ode": "exact divergence" if exact else f"{effort.probes} probes",
-        "importance": f"{effort.particles} trajectories of {scoring.PATHS} steps",
-    }
-    print(f"{method}: {effort.count} examples a part, {each[method]} each; about {seconds:.0f} s", flush=True)
-    return effort
-
-
 def _line(part: Part) -> str:
     mean, error = part.mean()
     bound = part.bound
@@ -178,7 +235,7 @@ def _bits(bound: Bound, term: Any) -> float:
     return float(bits_per_dim(term.mean(), bound.dimensions))
 
 
-def _tell(parts: list[Part], likelihood: Any) -> None:
+def _tell(parts: list[Part], likelihood: Likelihood) -> None:
     """What the numbers mean together."""
     if len(parts) == 2:
         (held, a), (train, b) = (part.mean() for part in parts)
@@ -200,7 +257,7 @@ def _tell(parts: list[Part], likelihood: Any) -> None:
         print(f"prior: at most {float(mismatch.mean()):.4f} nats an example off the law of noised data")
 
 
-def _write(folder: Path, model: Model, results: list[Any], arguments: argparse.Namespace) -> list[Path]:
+def _write(folder: Path, drawn: dict[str, bytes], results: list[Any], arguments: argparse.Namespace) -> list[Path]:
     from reverie.core import files
     from reverie.training import scoring
 
@@ -213,7 +270,7 @@ def _write(folder: Path, model: Model, results: list[Any], arguments: argparse.N
             for method, likelihood, parts in results
         },
     }
-    contents = {"likelihood.json": json.dumps(summary, indent=1).encode() + b"\n", **_pictures(model, results)}
+    contents = {"likelihood.json": json.dumps(summary, indent=1).encode() + b"\n", **drawn}
     for name, data in contents.items():
         files.write_file(folder / name, data)
     written = [folder / name for name in contents]
@@ -238,22 +295,3 @@ def _summary(part: Part) -> dict[str, Any]:
         "is_bound": part.bound.is_bound,
         "terms_bits_per_dim": terms,
     }
-
-
-def _pictures(model: Model, results: list[Any]) -> dict[str, bytes]:
-    """Terms by time, rate against distortion, entropies by step; the most and least likely of the first part."""
-    from reverie.processes import Gaussian
-    from reverie.training import artefacts, likelihood_plots
-
-    drawn = {}
-    for method, likelihood, parts in results:
-        if all(part.bound.curve is not None for part in parts):
-            drawn[f"terms-{method}.png"] = likelihood_plots.terms({part.name: part.bound for part in parts})
-        if method == "elbo" and isinstance(model.process, Gaussian) and model.stage is None:
-            drawn["rate-distortion.png"] = likelihood_plots.tradeoff(model, likelihood, parts[0].x0[:64])
-            drawn["entropy.png"] = likelihood_plots.entropy(model, parts[0].x0[:8])
-    first = results[0][2][0]
-    order = first.bound.total.argsort()
-    for name, rows in (("most-likely.png", order[:64]), ("least-likely.png", order.flip(0)[:64])):
-        drawn[name] = artefacts.sheet(first.x0[rows], model.spec, first.x0)
-    return drawn

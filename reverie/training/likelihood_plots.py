@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -11,8 +11,34 @@ from reverie import pictures
 from reverie.core.rng import Rng
 from reverie.core.units import bits_per_dim
 from reverie.denoisers import gaussian
-from reverie.likelihoods import Bound, Elbo, entropy_bounds, rate_distortion, reverse_entropy
+from reverie.likelihoods import Bound, Elbo, Likelihood, entropy_bounds, rate_distortion, reverse_entropy
+from reverie.processes import Gaussian
+from reverie.training import artefacts
 from reverie.training.model import Model
+from reverie.training.scoring import Part
+
+RATES = 24  # points of the curve of rate against distortion
+Result = tuple[str, Likelihood, Sequence[Part]]  # a method's name, the method, and the cost of each part
+
+
+def pictures_of(model: Model, results: Sequence[Result], *, evaluations: float) -> dict[str, bytes]:
+    """Terms by time, rate against distortion and entropies by step, the most and least likely of the first part.
+
+    By name of the file. Curves that need the network again take about so many `evaluations`, of 4 to 64 examples.
+    """
+    drawn, first = {}, results[0][2][0]
+    for method, likelihood, parts in results:
+        if all(part.bound.curve is not None for part in parts):
+            drawn[f"terms-{method}.png"] = terms({part.name: part.bound for part in parts})
+        if isinstance(likelihood, Elbo) and isinstance(model.process, Gaussian):
+            each = 2 * (likelihood.terms or likelihood.steps) + RATES
+            examples = min(64, max(4, int(evaluations / each)))
+            drawn["rate-distortion.png"] = tradeoff(model, likelihood, first.x0[:examples])
+            drawn["entropy.png"] = entropy(model, first.x0[: min(8, examples)])
+    order = first.bound.total.argsort()
+    for name, rows in (("most-likely.png", order[:64]), ("least-likely.png", order.flip(0)[:64])):
+        drawn[name] = artefacts.sheet(first.x0[rows], model.spec, first.x0)
+    return drawn
 
 
 def terms(bounds: Mapping[str, Bound], *, bands: int = 40) -> bytes:
@@ -37,7 +63,7 @@ def tradeoff(model: Model, elbo: Elbo, x0: Tensor, *, seed: int = 0) -> bytes:
     The model is asked without labels, as a receiver who has none.
     """
     device = next(model.parameters()).device
-    found = rate_distortion(elbo, model, x0.to(device), rng=Rng(seed).fork("rate"))
+    found = rate_distortion(elbo, model, x0.to(device), rng=Rng(seed).fork("rate"), points=RATES)
     spread = sum(model.spec.scale.spread) / len(model.spec.scale.spread)
     name = "progressive decoding"
     series = {name: (found.rate.tolist(), (found.distortion * spread).tolist())}
