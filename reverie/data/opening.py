@@ -202,12 +202,13 @@ def _folder(path: Path, report: Report, options: Options) -> Dataset:
 
 def _without_sheets(items: Sequence[Item], report: Report) -> list[Item]:
     """The items without what 'reverie sample' puts beside its samples: these are pictures of the data, not data."""
-    if not any(item.name == "sample.json" for item in items):
-        return list(items)
+    parts = [item.name.rpartition("/") for item in items]
+    made = {folder for folder, _, name in parts if name == "sample.json"}
+    sheets = {item for item, (folder, _, name) in zip(items, parts, strict=True) if folder in made and name in SHEETS}
     for item in items:
-        if item.name in SHEETS:
+        if item in sheets:
             report.ignore(item.name, "made by reverie sample beside the samples")
-    return [item for item in items if item.name not in SHEETS]
+    return [item for item in items if item not in sheets]
 
 
 def _single(path: Path, items: Sequence[Item]) -> Path | None:
