@@ -7,6 +7,7 @@ import pytest
 import torch
 from made_data import MADE
 
+from reverie.cli.main import main
 from reverie.data import Spec, check, load_like, open_data, save
 from reverie.data.base import Dataset
 from reverie.training.assemble import build_denoiser, build_loss, build_sampler
@@ -131,5 +132,27 @@ def test_samples_of_a_model_have_the_form_of_its_data(opened, tmp_path):
     x = model.draw(6, given=given, steps=1, sampler=sampler, grid=grid)
     paths = save(x, spec, tmp_path / "out", labels=model.labels(6, None))
     back = load_like(paths[0] if len(paths) == 1 or "samples.npy" in str(paths[0]) else tmp_path / "out", spec)
+    assert len(back) == 6
+    assert_alike(back, spec)
+
+
+def test_there_are_at_least_forty_forms():
+    assert len(MADE) >= 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MADE)
+def test_the_command_line_takes_every_form_by_its_path_alone(name, tmp_path, monkeypatch, capsys):
+    """check, train, sample: nothing is named but the path and how short it all shall be."""
+    path, run, out = MADE[name](tmp_path / "set", np.random.default_rng(0)), tmp_path / "run", tmp_path / "out"
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", str(path), "--json", "--no-forecast"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert main(["train", str(path), "--steps", "1", "--out", str(run), "--quiet"]) == 0
+    assert main(["sample", str(run), "--count", "6", "--steps", "1", "--out", str(out)]) == 0
+    spec = open_data(path).spec
+    assert Spec.from_json(found["spec"]) == spec
+    single = [p for p in out.iterdir() if p.name.startswith("samples") and not p.stem.endswith("_labels")]
+    back = load_like(single[0] if len(single) == 1 else out, spec)
     assert len(back) == 6
     assert_alike(back, spec)
