@@ -20,6 +20,7 @@ from reverie.data.scale import DTYPES, Scale
 
 DEPTHS = (1, 8, 10, 12, 14, 16)  # bits per value that cameras, scanners and files use
 LARGEST = 1e30  # larger values would overflow when squared or in float32
+EXACT = 2**24  # whole numbers that float32 keeps apart
 FEW_LEVELS = 31  # bytes that never exceed this are levels (digits are 0..16), not a dark picture
 
 
@@ -123,6 +124,8 @@ def choose_scale(
     _say_tails(stats, report)
     bottom, top = (None, None) if floats else _limits(dtype)
     spread = np.where(stats.std > 0, stats.std, 1.0)
+    if not floats and high - low >= EXACT:
+        report.note("numbers are computed in 32 bits: integers of this range come back within 3 millionths of it")
     held = "not clipped" if floats else f"held within the limits of {dtype}"
     report.note(f"standardised per channel to unit variance; {held}")
     return Scale(tuple(map(float, stats.mean)), tuple(map(float, spread)), bottom, top, None, dtype)

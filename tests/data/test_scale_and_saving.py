@@ -94,6 +94,15 @@ def test_what_is_recognised_is_said(tmp_path):
     assert data.spec.scale.low is None
 
 
+@pytest.mark.parametrize(("top", "said"), [(2**20, False), (2**30, True)])
+def test_integers_that_32_bits_cannot_hold_are_said(top, said, tmp_path):
+    values = np.random.default_rng(0).integers(-top, top, (9, 5)).astype(np.int32)
+    data = open_data(write(tmp_path / "x.npy", npy_bytes(values)))
+    assert any("3 millionths" in note for note in data.report.notes) is said
+    back = data.spec.scale.decode(data.rows(torch.arange(9))).numpy().astype(np.int64)
+    assert np.abs(back - values).max() <= 3e-6 * 2 * top
+
+
 def test_signals_between_minus_3_and_7_come_back_in_their_units(tmp_path):
     time = np.linspace(0, 9, 100)
     values = (2 + 5 * np.sin(time + np.arange(20)[:, None])).astype(np.float32)
