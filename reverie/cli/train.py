@@ -38,6 +38,9 @@ def add(verbs: Any) -> None:
     general.add_argument("--vae", action="store_true", help="train an autoencoder, for models of its codes (--latent)")
     general.add_argument("--latent", metavar="FOLDER", help="train in the codes of this autoencoder and decode samples")
     general.add_argument("--seed", metavar="N", help="seed of everything random (default: 0)")
+    general.add_argument(
+        "--memory", metavar="SIZE", help="most memory a process may take, such as 4GB (the updates stay the same)"
+    )
     general.add_argument("--device", metavar="DEVICE", help="cpu, cuda, mps, … (default: the best there is)")
     general.add_argument("--quiet", action="store_true", help="print only the end and warnings")
     general.add_argument("-h", "--help", action="help", help="show this help and exit")
@@ -131,6 +134,7 @@ def _only_length(arguments: argparse.Namespace) -> None:
 def _go(arguments: argparse.Namespace, chosen: dict[str, Any], length: dict[str, Any]) -> int:
     from reverie.cli.bar import Terminal
     from reverie.training.distributed import join, leave
+    from reverie.training.memory import amount
     from reverie.training.session import Session
 
     world = join(options.device(arguments.device))
@@ -140,12 +144,14 @@ def _go(arguments: argparse.Namespace, chosen: dict[str, Any], length: dict[str,
             session = Session.resume(arguments.resume, source=arguments.data, length=length, world=world, view=view)
         else:
             reading = options.reading(arguments)
+            memory = None if arguments.memory is None else amount(arguments.memory)
             session = Session.begin(
                 arguments.data,
                 chosen,
                 path=arguments.out,
                 reading=reading,
                 latent=arguments.latent,
+                memory=memory,
                 world=world,
                 view=view,
             )

@@ -68,7 +68,13 @@ def expand(value: Scalar, like: Tensor) -> Scalar:
     """A per-example scalar (B,) shaped to multiply `like` (B, *D), in its dtype and on its device; floats pass."""
     if not isinstance(value, Tensor):
         return value
-    return value.to(like).reshape(-1, *(1,) * (like.dim() - 1)) if value.dim() else value.to(like)
+    sent = value.to(like, non_blocking=onto_gpu(like.device))
+    return sent.reshape(-1, *(1,) * (like.dim() - 1)) if value.dim() else sent
+
+
+def onto_gpu(device: torch.device) -> bool:
+    """Whether a copy to the device need not be waited for: the device reads in order what the host has handed over."""
+    return device.type == "cuda"
 
 
 def batch(t: Scalar, like: Tensor) -> Tensor:

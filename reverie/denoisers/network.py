@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from reverie.core.distributions import Normal
-from reverie.core.tensors import Scalar, batch, expand
+from reverie.core.tensors import Scalar, batch, expand, onto_gpu
 from reverie.denoisers.base import Condition, Denoiser
 from reverie.denoisers.prediction import Prediction, input_scale, noise_level
 from reverie.processes import Gaussian
@@ -40,7 +40,8 @@ class Learned(Denoiser, ABC):
         classes = getattr(self.network, "classes", 0)
         if condition.label is not None and not classes:
             raise ValueError("this model was trained without labels")
-        if condition.label is not None and int(condition.label.max()) > classes:
+        # on an accelerator the network's own table refuses it, and asking here would stop the queue
+        if condition.label is not None and condition.label.is_cpu and int(condition.label.max()) > classes:
             raise ValueError(f"label {int(condition.label.max())} is not one of 0 to {classes - 1}")
         bound = copy.copy(self)
         bound.condition = condition
@@ -93,7 +94,7 @@ class NetworkDenoiser(Learned):
     def forward(self, xt: Tensor, t: Scalar) -> Normal:
         schedule = self.process.schedule
         scaled = expand(input_scale(schedule, t, self.data_std), xt) * xt
-        noise = batch(noise_level(schedule, t), xt).to(scaled)
+        noise = batch(noise_level(schedule, t), xt).to(scaled, non_blocking=onto_gpu(scaled.device))
         out = self.network(scaled, noise, *self.bound(xt))
         out = out.to(xt.dtype)
         if not self.learned_std:

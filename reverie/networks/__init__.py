@@ -1,7 +1,7 @@
 """Networks: they know tensors, a noise level and conditions, and nothing of diffusion."""
 
 from reverie.networks.autoencoder import Autoencoder
-from reverie.networks.base import Network
+from reverie.networks.base import Network, recompute
 from reverie.networks.choice import suggest
 from reverie.networks.classifier import Classifier, Labeller
 from reverie.networks.cost import flops, parameters
@@ -34,5 +34,6 @@ __all__ = [
     "keep_memory",
     "parameters",
     "precision",
+    "recompute",
     "suggest",
 ]

@@ -9,8 +9,11 @@ A network knows shapes, a noise level and conditions; it does not know what diff
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 class Network(nn.Module, ABC):
@@ -37,6 +40,28 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def forward(self, x: Tensor, noise: Tensor, label: Tensor | None = None, numbers: Tensor | None = None) -> Tensor:
         """x (B, C, *space), noise (B,) about −5 to 5, label (B,) int64, numbers (B, K) → (B, outputs·C, *space)."""
+
+
+class Block(nn.Module):
+    """A repeated part of a network, which with `recompute` keeps nothing but its input for the gradient.
+
+    What is inside is computed again on the way back: a third more arithmetic, far less memory, and the same gradient
+    to the bit. Reference: Chen et al. 2016, arXiv:1604.06174.
+    """
+
+    recompute = False
+
+    def __call__(self, *inputs: Any) -> Any:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(super().__call__, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return super().__call__(*inputs)
+
+
+def recompute(network: nn.Module, on: bool = True) -> None:
+    """Let every block of a network compute its insides again on the way back, or keep them."""
+    for part in network.modules():
+        if isinstance(part, Block):
+            part.recompute = on
 
 
 def at_least(**limits: tuple[float, float]) -> None:

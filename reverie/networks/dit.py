@@ -10,14 +10,14 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reverie.networks.base import Network, at_least
+from reverie.networks.base import Block, Network, at_least
 from reverie.networks.blocks import attend, fold, folded, unfold
 from reverie.networks.embedding import SINUSOIDAL, Embedding, Features, channel_dropout
 from reverie.networks.layers import Linear, Table
 from reverie.networks.weights import initialise
 
 
-class Layer(nn.Module):
+class Layer(Block):
     """x + attention((1 + a) norm(x) + b), then x + W₂ SiLU(W₁((1 + c) norm(x) + d)); a … d from the embedding."""
 
     def __init__(self, width: int, *, heads: int, expansion: int, dropout: float, number: int) -> None:

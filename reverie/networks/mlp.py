@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reverie.networks.base import Network, at_least
+from reverie.networks.base import Block, Network, at_least
 from reverie.networks.embedding import SINUSOIDAL, Embedding, Features
 from reverie.networks.layers import Linear
 from reverie.networks.weights import initialise
 
 
-class Residual(nn.Module):
+class Residual(Block):
     """h + W₂ SiLU((1 + a) norm(W₁ norm(h)) + b), with (a, b) read from the embedding."""
 
     def __init__(self, width: int) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from reverie.core.errors import UserError
 from reverie.core.rng import Rng
+from reverie.core.tensors import onto_gpu
 from reverie.data import Dataset
 from reverie.data.order import balance, order
 from reverie.denoisers import Condition
@@ -60,7 +61,7 @@ class Feed:
     def at(self, positions: range, ahead: range | None = None) -> Batch:
         """The batch at these positions; `ahead` names those that will be asked for next."""
         index = self.examples(positions)
-        x0 = self.dataset.rows(index).to(self.device, non_blocking=True)
+        x0 = self._sent(self.dataset.rows(index))
         if ahead is not None:
             self.dataset.ahead(self.examples(ahead))
         number = torch.arange(positions.start, positions.stop)
@@ -72,7 +73,13 @@ class Feed:
         hidden = Rng(self.seed).fork("label dropout").at(number).uniform(len(number)) < self.dropout
         label, numbers = self.dataset.labels(index), self.dataset.condition(index)
         if label is not None:
-            label = label.masked_fill(hidden, self.classes).to(self.device)
+            label = self._sent(label.masked_fill(hidden, self.classes))
         if numbers is not None:
-            numbers = numbers.masked_fill(hidden[:, None], torch.nan).to(self.device)
+            numbers = self._sent(numbers.masked_fill(hidden[:, None], torch.nan))
         return Condition(label, numbers)
+
+    def _sent(self, x: Tensor) -> Tensor:
+        """On the device; from locked pages, the host does not wait for the copy."""
+        if onto_gpu(self.device) and x.is_cpu:
+            x = x.pin_memory()
+        return x.to(self.device, non_blocking=onto_gpu(self.device))

@@ -115,8 +115,16 @@ def environment() -> dict[str, Any]:
         "processor": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "command": "reverie " + " ".join(sys.argv[1:]),
+        "command": command(),
     }
+
+
+def command() -> str:
+    """What was typed to start this process: `reverie train …`, `python -m benchmarks.main_job …`, or a file's name."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    module = "" if spec is None else spec.name.removesuffix(".__main__")
+    program = f"python -m {module}" if module else Path(sys.argv[0]).name
+    return " ".join([program, *sys.argv[1:]])
 
 
 def to_toml(config: Config) -> str:

@@ -24,21 +24,35 @@ from reverie.training.scoring import condition_of
 
 @dataclass(frozen=True)
 class Progress:
-    """After an update: its number, loss, gradient norm, learning rate, and how long it took in seconds."""
+    """After an update: its number, what it saw, its learning rate, and how long one takes at present in seconds.
+
+    `seen` holds the loss and the gradient norm on the training device; reading one as a number waits for the device.
+    """
 
     step: int
-    loss: float
-    grad_norm: float
+    seen: Tensor
     learning_rate: float
     seconds: float
+
+    @property
+    def loss(self) -> float:
+        return float(self.seen[0])
+
+    @property
+    def grad_norm(self) -> float:
+        return float(self.seen[1])
 
 
 def train(run: Run, *, steps: int | None = None) -> Iterator[Progress]:
     """Update until `steps` (in all, counted from the start of the run) or, if None, until `run.planned`."""
+    spent, done, seconds = 0.0, 0, 0.0
     while (limit := steps if steps is not None else run.planned) is None or run.step < limit:
         began, rate = time.perf_counter(), run.rate(run.step)
-        loss, norm = run.update()
-        yield Progress(run.step, loss, norm, rate, time.perf_counter() - began)
+        seen = run.update()
+        spent, done = spent + time.perf_counter() - began, done + 1
+        if done == run.glance or not seconds:  # in between, a GPU has not caught up with the clock
+            spent, done, seconds = 0.0, 0, spent / done
+        yield Progress(run.step, seen, rate, seconds)
 
 
 def plan(durations: Sequence[float], left: float) -> int:

@@ -17,6 +17,7 @@ class Training:
     steps: int | None = None
     batch: int = 64
     accumulate: int = 1
+    recompute: bool = False
     learning_rate: float = 1e-3
     warmup: int = 100
     decay: float = 1.0
@@ -28,6 +29,7 @@ class Training:
     balance: bool = False
     holdout: float = 0.1
     precision: str = "auto"
+    compile: str = "auto"
     previews: int = 4
     checkpoints: int = 4
     keep: int = 2
@@ -55,6 +57,8 @@ class Training:
             raise ValueError(f"precision must be auto, fp32 or bf16, not '{self.precision}'")
         if self.select not in ("last", "held_out", "energy"):
             raise ValueError(f"select must be last, held_out or energy, not '{self.select}'")
+        if self.compile not in ("auto", "on", "off"):
+            raise ValueError(f"compile must be auto, on or off, not '{self.compile}'")
 
 
 HELP = {
@@ -62,6 +66,7 @@ HELP = {
     "steps": "length of training in updates; with minutes too, whichever ends first",
     "batch": "examples per update, over all processes",
     "accumulate": "parts an update's batch is computed in (less memory, same result)",
+    "recompute": "compute the network's blocks again on the way back (far less memory, a third slower, same result)",
     "learning_rate": "peak learning rate of AdamW",
     "warmup": "updates over which the learning rate rises",
     "decay": "share of the run over which the learning rate then falls to 0 (cosine)",
@@ -73,6 +78,7 @@ HELP = {
     "balance": "show rare classes as often as common ones",
     "holdout": "share of the data never trained on",
     "precision": "auto, fp32 or bf16 arithmetic in the network",
+    "compile": "auto, on or off: let torch compile the network (auto: on a GPU, for long runs)",
     "previews": "sample grids drawn during the run",
     "checkpoints": "resume points written during the run, besides the last",
     "keep": "newest resume points kept on disk, besides the first",

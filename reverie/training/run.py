@@ -7,7 +7,6 @@ resumed run does what the uninterrupted one would have done, to the same bits on
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from reverie import networks
 from reverie.core.errors import NON_FINITE, UserError
 from reverie.core.rng import Rng
+from reverie.core.tensors import onto_gpu
 from reverie.data import Dataset
 from reverie.denoisers import Condition, Denoiser
 from reverie.losses import Loss
@@ -26,6 +26,8 @@ from reverie.training.ema import Average
 from reverie.training.feed import Batch, Feed
 from reverie.training.options import Training
 from reverie.training.snapshots import Tracks
+
+GLANCE = 10  # updates that a GPU is given before the host waits to read their losses
 
 
 class Objective(nn.Module):
@@ -73,9 +75,22 @@ class Run:
             weight_decay=options.weight_decay,
             fused=True,
         )
+        # fused steps ask this number whether to pass: 0 until something is not finite
+        self._halted = torch.zeros((), device=self.world.device)
+        self.optimizer.found_inf = self._halted  # type: ignore[attr-defined]
+        self._unseen: list[tuple[int, Tensor]] = []
+        self.glance = GLANCE if onto_gpu(self.world.device) else 1
         self.step = 0
         self.planned = options.steps
         self._precision = networks.precision(options.precision, self.world.device)
+        networks.recompute(self.denoiser, options.recompute)
+        if options.compile == "on":
+            self.compile()
+
+    def compile(self) -> None:
+        """Let torch write kernels for the network: the next update waits for them. State and names stay as they are."""
+        network = getattr(self.denoiser, "network", self.denoiser)
+        network.compile()
 
     def rate(self, step: int) -> float:
         """The learning rate of an update: a linear rise, then flat, then a cosine fall over the last share `decay`."""
@@ -97,10 +112,10 @@ class Run:
         first = step * options.batch
         return [range(first + k * part + share.start, first + k * part + share.stop) for k in range(options.accumulate)]
 
-    def update(self) -> tuple[float, float]:
-        """One step of the optimizer; returns the loss and the gradient norm.
+    def update(self) -> Tensor:
+        """One step of the optimizer; returns the loss and the gradient norm, (2,) on the device.
 
-        Raises UserError (exit code 75) before weights or average are touched if either is not finite.
+        If either is not finite, the optimizer passes over this update and all that follow, and `look` raises.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(self.step)
@@ -109,16 +124,30 @@ class Run:
         for k, positions in enumerate(parts):
             batch = self.feed.at(positions, parts[k + 1] if k + 1 < len(parts) else following[0])
             total += self._backward(batch, last=k == len(parts) - 1)
-        norm = float(nn.utils.clip_grad_norm_(self.parameters, self.options.clip))
-        loss = float(self.world.mean(total))
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            self._refuse(loss, parts)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
+        seen = torch.stack((self.world.mean(total), norm))
+        self._halted.copy_(torch.maximum(self._halted, (~seen.isfinite().all()).to(self._halted)))
         self.optimizer.step()
+        self._unseen.append((self.step, seen))
+        if len(self._unseen) == self.glance:
+            self.look()
         self.optimizer.zero_grad(set_to_none=False)
         self.step += 1
         self.average.update(self.step)
         self.tracks.update(self.step)
-        return loss, norm
+        return seen
+
+    def look(self) -> None:
+        """Read on the host what the updates since the last look have found, which waits for the device.
+
+        Raises UserError (exit code 75) for a loss or gradient that is not finite; the weights are those before it.
+        """
+        unseen, self._unseen = self._unseen, []
+        if not unseen:
+            return
+        for (step, _), (loss, norm) in zip(unseen, torch.stack([s for _, s in unseen]).tolist(), strict=True):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                self._refuse(step, loss)
 
     def _backward(self, batch: Batch, *, last: bool) -> Tensor:
         rng = Rng(self.seed).fork("train").at(batch.positions)
@@ -129,21 +158,22 @@ class Run:
             loss.backward()
         return loss.detach()
 
-    def _refuse(self, loss: float, parts: Iterable[range]) -> None:
+    def _refuse(self, step: int, loss: float) -> None:
         """Name the update, the first parameter without a finite gradient, and the examples that were shown."""
         named = self.denoiser.named_parameters()
         at_fault = next((n for n, p in named if p.grad is not None and not torch.isfinite(p.grad).all()), "none")
-        shown = [i for positions in parts for i in self.feed.examples(positions)[:4].tolist()]
+        shown = [i for positions in self.positions(step) for i in self.feed.examples(positions)[:4].tolist()]
         self.optimizer.zero_grad()
         raise UserError(
-            f"update {self.step + 1}: the loss ({loss:g}) or a gradient is not finite (first parameter: {at_fault}; "
+            f"update {step + 1}: the loss ({loss:g}) or a gradient is not finite (first parameter: {at_fault}; "
             f"examples {', '.join(map(str, shown))}, …). Weights and checkpoints are untouched; "
             "try a lower --training.learning_rate, or --training.precision fp32",
             code=NON_FINITE,
         )
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """Everything to be saved, by group."""
+        """Everything to be saved, by group. Raises like `look`."""
+        self.look()
         optimizer, _ = flatten_optimizer(self.optimizer, self.names())
         return {
             "model": self.denoiser.state_dict(),

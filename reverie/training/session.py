@@ -31,6 +31,7 @@ from reverie.training.distributed import World
 from reverie.training.folder import RunFolder
 from reverie.training.interrupt import Interrupt
 from reverie.training.loop import Progress, plan, train
+from reverie.training.memory import fit
 from reverie.training.model import Model
 from reverie.training.recipe import Config, training_options
 from reverie.training.run import Run
@@ -80,11 +81,13 @@ class Session:
     @classmethod
     def begin(
         cls, source: str, chosen: Config, *, path: str | Path | None = None, reading: dict[str, Any] | None = None,
-        latent: str | Path | None = None, world: World | None = None, view: View | None = None,
+        latent: str | Path | None = None, memory: int | None = None,
+        world: World | None = None, view: View | None = None,
     ) -> Session:  # fmt: skip
         """Open the data, choose what was not chosen, say it, and make the run's folder (runs/NAME by default).
 
         `latent` is an autoencoder's folder, in whose codes the model then works; the run keeps a copy of it.
+        `memory` is the most bytes to take: see `reverie.training.memory`.
         """
         world, view = world or World(), view or Silent()
         training_options(chosen)
@@ -96,11 +99,15 @@ class Session:
         chosen, stage = codes.first_stage(latent, dataset.spec, chosen)
         seen = coded(dataset.spec, stage)
         config = choose(seen, count, chosen)
+        rows = explain(seen, count, config)
+        if memory is not None:
+            needs = fit(config, dataset.spec, limit=memory, world=world)
+            rows.append(("memory", f"{needs}; at most {memory / 1e9:.3g} GB"))
         session = cls(RunFolder(folder), dataset, config, source, stage=stage, world=world, view=view)
         if world.is_main:
             for line in brief(dataset):
                 view.say(line)
-            view.table(explain(seen, count, config))
+            view.table(rows)
             described = {"source": source, "reading": reading or {}, "spec": dataset.spec.to_json()}
             RunFolder.create(folder, described, config, {codes.FOLDER: files.read_folder(latent)} if latent else {})
         world.barrier()
@@ -179,14 +186,8 @@ class Session:
     def _after(self, progress: Progress) -> None:
         step, options = progress.step, self.run.options
         if step % stride(step) == 0:
-            self._pending.append(
-                {
-                    "step": step,
-                    "loss": progress.loss,
-                    "grad_norm": progress.grad_norm,
-                    "learning_rate": progress.learning_rate,
-                }
-            )
+            entry = {"step": step, "seen": progress.seen, "learning_rate": progress.learning_rate}
+            self._pending.append(entry)
         self._durations.append(progress.seconds)
         self._length(step)
         recent = list(self._durations)[-50:]
@@ -246,9 +247,10 @@ class Session:
         return self.dataset.rows(self.run.train_index[:count])
 
     def _flush(self) -> None:
+        entries = [_read(entry) for entry in self._pending]
         if self.world.is_main:
-            self.folder.log(self._pending)
-            self._board.log(self._pending)
+            self.folder.log(entries)
+            self._board.log(entries)
         self._pending = []
 
     def _save(self) -> None:
@@ -259,6 +261,15 @@ class Session:
             self.checkpoints.save(self.run.step, tensors, {**self.run.state(), "session": own})
         self._saved_at = time.monotonic()
         self.world.barrier()
+
+
+def _read(entry: dict[str, Any]) -> dict[str, Any]:
+    """A line of the log with the numbers of an update in the place of its tensor."""
+    seen = entry.get("seen")
+    if seen is None:
+        return entry
+    loss, norm = seen.tolist()
+    return {"step": entry["step"], "loss": loss, "grad_norm": norm, "learning_rate": entry["learning_rate"]}
 
 
 def stride(step: int) -> int:

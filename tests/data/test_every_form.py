@@ -125,7 +125,7 @@ def test_samples_of_a_model_have_the_form_of_its_data(opened, tmp_path):
     config = small(spec, len(opened))
     denoiser = build_denoiser(config, spec)
     run = Run(denoiser, build_loss(config), opened, training_options(config), seed=0)
-    assert np.isfinite(run.update()).all()
+    assert run.update().isfinite().all()
     model = Model(run.average.module, spec, config)
     sampler, grid, _ = build_sampler(config)
     given = dict.fromkeys(spec.conditions, 1.0) or None
