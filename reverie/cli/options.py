@@ -32,6 +32,7 @@ WHAT = {
     "times": "the law of training times",
     "sampler": "how samples are drawn",
     "grid": "the times that a sampler visits",
+    "critic": "the network that an adversarial loss sets against the denoiser's",
     "stage": "the autoencoder that --vae trains",
 }
 

@@ -3,6 +3,7 @@
 from reverie.denoisers.base import Condition, Denoiser, gaussian, noise, score
 from reverie.denoisers.exact import EmpiricalData, GaussianData, Mixture
 from reverie.denoisers.finite import FiniteData
+from reverie.denoisers.implicit import ImplicitDenoiser
 from reverie.denoisers.latent import Latent, Stage
 from reverie.denoisers.network import Learned, NetworkDenoiser
 from reverie.denoisers.prediction import X0, Eps, F, Mu, Prediction, Score, V, Velocity
@@ -17,6 +18,7 @@ __all__ = [
     "F",
     "FiniteData",
     "GaussianData",
+    "ImplicitDenoiser",
     "Latent",
     "Learned",
     "Mixture",

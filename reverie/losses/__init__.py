@@ -1,5 +1,6 @@
 """Training objectives: one regression loss, crossed with weights and laws of times; the bound; both."""
 
+from reverie.losses.adversarial import Adversarial
 from reverie.losses.base import Loss, TimedLoss
 from reverie.losses.elbo import ContinuousBound, FullBound
 from reverie.losses.entropy import CrossEntropy
@@ -20,6 +21,7 @@ from reverie.losses.weights import (
 )
 
 __all__ = [
+    "Adversarial",
     "Continuous",
     "ContinuousBound",
     "CrossEntropy",

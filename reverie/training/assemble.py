@@ -21,9 +21,15 @@ def part(config: Config, section: str, **given: Any) -> Any:
     """The object that a section describes; of `given`, what its constructor takes is passed."""
     room, _ = SECTIONS[section]
     entry = config[section]
-    wanted = inspect.signature(catalog.find(room, entry["name"])).parameters
+    wanted = takes(config, section)
     taken = {k: v for k, v in given.items() if k in wanted and k not in entry}
     return catalog.build(room, entry, where=section, **taken)
+
+
+def takes(config: Config, section: str) -> list[str]:
+    """The arguments of a section's entry, by name."""
+    room, _ = SECTIONS[section]
+    return list(inspect.signature(catalog.find(room, config[section]["name"])).parameters)
 
 
 def build_stage(config: Config, spec: Spec) -> Stage:
@@ -67,22 +73,21 @@ def _denoiser(config: Config, spec: Spec, network: nn.Module | None) -> Denoiser
     if levels is not None and levels != spec.scale.bins:
         have = f"{spec.scale.bins} levels" if spec.scale.bins else "no levels"
         raise UserError(f"process '{config['process']['name']}' works on {levels} levels, but the data have {have}")
-    prediction = part(config, "prediction")
-    if network is None:
-        denoiser: Any = catalog.find("denoisers", config["denoiser"]["name"])
-        shape, outputs = denoiser.asks(tuple(spec.shape), config["denoiser"])
-        network = part(
-            config,
-            "network",
-            shape=shape,
-            outputs=outputs,
-            classes=len(spec.classes),
-            conditions=len(spec.conditions),
-        )
+    kind: Any = catalog.find("denoisers", config["denoiser"]["name"])
+    given: dict[str, Any] = {"process": process, "prediction": part(config, "prediction")}
+    given["network"] = network or _network(config, "network", spec, *kind.asks(tuple(spec.shape), config["denoiser"]))
+    if "critic" in takes(config, "denoiser"):
+        given["critic"] = _network(config, "critic", spec, kind.judges(tuple(spec.shape)), 1)
     try:
-        return part(config, "denoiser", process=process, network=network, prediction=prediction)
+        return part(config, "denoiser", **given)
     except ValueError as error:
         raise UserError(f"denoiser: {error}") from error
+
+
+def _network(config: Config, section: str, spec: Spec, shape: tuple[int, ...], outputs: int) -> nn.Module:
+    return part(
+        config, section, shape=shape, outputs=outputs, classes=len(spec.classes), conditions=len(spec.conditions)
+    )
 
 
 def build_loss(config: Config) -> Loss:

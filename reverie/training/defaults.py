@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from reverie import networks
 from reverie.core import catalog
 from reverie.data import Spec
+from reverie.training.assemble import takes
 from reverie.training.recipe import DEFAULTS, SECTIONS, Config, merge, validated
 
 # What goes with a process other than the default one, unless the user says otherwise.
@@ -55,6 +55,8 @@ def choose(spec: Spec, count: int, chosen: Config) -> Config:
     }
     process = merge(DEFAULTS, chosen)["process"]["name"]
     config = validated(merge(DEFAULTS, by_data, BESIDE.get(process, {}), chosen))
+    if "critic" in takes(config, "denoiser"):
+        config["critic"] = merge({"critic": config["network"]}, {"critic": config.get("critic", {})})["critic"]
     return _with_data_std(config, spec)
 
 
@@ -76,12 +78,6 @@ def _with_data_std(config: Config, spec: Spec) -> Config:
         if "bins" in names:
             config[section].setdefault("bins", spec.scale.bins or 0)
     return config
-
-
-def takes(config: Config, section: str) -> list[str]:
-    """The arguments of a section's entry, by name."""
-    room, _ = SECTIONS[section]
-    return list(inspect.signature(catalog.find(room, config[section]["name"])).parameters)
 
 
 def explain(spec: Spec, count: int, config: Config) -> list[tuple[str, str]]:
@@ -106,7 +102,7 @@ def explain(spec: Spec, count: int, config: Config) -> list[tuple[str, str]]:
         ("process", f"{line('process')}{beside('process', 'schedule')}"),
         ("prediction", f"{line('denoiser')}{beside('denoiser', 'prediction')}"),
         ("loss", f"{line('loss')}{beside('loss', 'weight')}{beside('loss', 'times')}"),
-        ("network", line("network")),
+        ("network", line("network") + beside("denoiser", "critic")),
         ("training", f"{length}, batch {training['batch']}, learning rate {training['learning_rate']:g}"),
         ("sampling", f"{line('sampler')}, {config['sampling']['steps']} steps, grid {line('grid')}"),
     ]

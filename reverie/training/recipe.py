@@ -29,6 +29,7 @@ SECTIONS: dict[str, tuple[str, str | None]] = {
     "times": ("losses", "Times"),
     "sampler": ("samplers", "Sampler"),
     "grid": ("samplers", "Grid"),
+    "critic": ("networks", "Network"),  # of an adversarial loss alone
     "stage": ("networks", "Vae"),  # of latent diffusion alone
 }
 TABLES = ("training", "sampling")
