@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     clock = budget.Clock(arguments.budget - budget.ENDING, pieces)
     job = _Job(arguments, model, dataset, parts, clock, rate)
     results = [job.method(method) for method in methods]
-    drawn = likelihood_plots.pictures_of(model, results, evaluations=budget.PICTURES * arguments.budget * rate)
+    drawn = likelihood_plots.files_of(model, results, evaluations=budget.PICTURES * arguments.budget * rate)
     written = _write(folder, drawn, results, arguments)
     print("written: " + "  ".join(str(path) for path in written))
     return 0

@@ -1,8 +1,13 @@
-"""Pictures of what data cost: terms of a bound by time, rate against distortion, entropies of the reverse steps."""
+"""Curves of what data cost: terms of a bound by time, rate against distortion, entropies of the reverse steps.
+
+Each is a picture and its numbers, which go into one file, `curves.json`.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor
@@ -17,32 +22,51 @@ from reverie.training import artefacts
 from reverie.training.model import Model
 from reverie.training.scoring import Part
 
+TIME = "t (0 = data, 1 = noise)"
 RATES = 24  # points of the curve of rate against distortion
 Result = tuple[str, Likelihood, Sequence[Part]]  # a method's name, the method, and the cost of each part
 
 
-def pictures_of(model: Model, results: Sequence[Result], *, evaluations: float) -> dict[str, bytes]:
+@dataclass(frozen=True)
+class Plot:
+    """Lines (x, y) by name with the axes' words; `beside` holds further columns that belong to the points."""
+
+    x: str
+    y: str
+    series: Mapping[str, tuple[list[float], list[float]]]
+    beside: Mapping[str, list[float]] = field(default_factory=dict)
+
+    def render(self) -> bytes:
+        """A PNG file."""
+        return pictures.render(pictures.curves(self.series, x=self.x, y=self.y))
+
+
+def files_of(model: Model, results: Sequence[Result], *, evaluations: float) -> dict[str, bytes]:
     """Terms by time, rate against distortion and entropies by step, the most and least likely of the first part.
 
     By name of the file. Curves that need the network again take about so many `evaluations`, of 4 to 64 examples.
     """
-    drawn, first = {}, results[0][2][0]
+    plots, first = {}, results[0][2][0]
     for method, likelihood, parts in results:
         if all(part.bound.curve is not None for part in parts):
-            drawn[f"terms-{method}.png"] = terms({part.name: part.bound for part in parts})
+            plots[f"terms-{method}"] = terms({part.name: part.bound for part in parts})
         if isinstance(likelihood, Elbo) and isinstance(model.process, Gaussian):
             each = 2 * (likelihood.terms or likelihood.steps) + RATES
             examples = min(64, max(4, int(evaluations / each)))
-            drawn["rate-distortion.png"] = tradeoff(model, likelihood, first.x0[:examples])
-            drawn["entropy.png"] = entropy(model, first.x0[: min(8, examples)])
+            plots["rate-distortion"] = tradeoff(model, likelihood, first.x0[:examples])
+            plots["entropy"] = entropy(model, first.x0[: min(8, examples)])
+    drawn = {f"{name}.png": plot.render() for name, plot in plots.items()}
     order = first.bound.total.argsort()
     for name, rows in (("most-likely.png", order[:64]), ("least-likely.png", order.flip(0)[:64])):
         drawn[name] = artefacts.sheet(first.x0[rows], model.spec, first.x0)
+    if plots:
+        numbers = {name: asdict(plot) for name, plot in plots.items()}
+        drawn["curves.json"] = json.dumps(numbers, indent=1, ensure_ascii=False).encode() + b"\n"
     return drawn
 
 
-def terms(bounds: Mapping[str, Bound], *, bands: int = 40) -> bytes:
-    """Bits per dimension spent in each band of t, for each named bound with a curve, as a PNG file."""
+def terms(bounds: Mapping[str, Bound], *, bands: int = 40) -> Plot:
+    """Bits per dimension spent in each band of t, for each named bound with a curve."""
     series = {}
     for name, bound in bounds.items():
         if bound.curve is None:
@@ -54,11 +78,11 @@ def terms(bounds: Mapping[str, Bound], *, bands: int = 40) -> bytes:
         bits = bits_per_dim(spent / len(bound.curve.t), bound.dimensions)
         middle = (torch.arange(count, dtype=torch.float64) + 0.5) / count
         series[name] = (middle.tolist(), bits.tolist())
-    return pictures.render(pictures.curves(series, x="t (0 = data, 1 = noise)", y="bits per dimension in the band"))
+    return Plot(TIME, "bits per dimension in the band", series)
 
 
-def tradeoff(model: Model, elbo: Elbo, x0: Tensor, *, seed: int = 0) -> bytes:
-    """Distortion (root mean square error in the data's own units) against rate of progressive decoding, as a PNG file.
+def tradeoff(model: Model, elbo: Elbo, x0: Tensor, *, seed: int = 0) -> Plot:
+    """Distortion (root mean square error in the data's own units) against rate of progressive decoding, t beside.
 
     The model is asked without labels, as a receiver who has none.
     """
@@ -67,13 +91,11 @@ def tradeoff(model: Model, elbo: Elbo, x0: Tensor, *, seed: int = 0) -> bytes:
     spread = sum(model.spec.scale.spread) / len(model.spec.scale.spread)
     name = "progressive decoding"
     series = {name: (found.rate.tolist(), (found.distortion * spread).tolist())}
-    return pictures.render(
-        pictures.curves(series, x="rate, bits per dimension", y="distortion, RMSE in the data's units")
-    )
+    return Plot("rate, bits per dimension", "distortion, RMSE in the data's units", series, {"t": found.t.tolist()})
 
 
-def entropy(model: Model, x0: Tensor, *, steps: int = 50, seed: int = 0) -> bytes:
-    """The entropy of the model's reverse steps between its bounds, nats per dimension by time, as a PNG file.
+def entropy(model: Model, x0: Tensor, *, steps: int = 50, seed: int = 0) -> Plot:
+    """The entropy of the model's reverse steps between its bounds, nats per dimension by time.
 
     Reference: Sohl-Dickstein et al. 2015, arXiv:1503.03585, section 2.6.
     """
@@ -86,4 +108,4 @@ def entropy(model: Model, x0: Tensor, *, steps: int = 50, seed: int = 0) -> byte
         "the model's reverse step": (t, own.tolist()),
         "bridge (variance β̃)": (t, low.tolist()),
     }
-    return pictures.render(pictures.curves(series, x="t (0 = data, 1 = noise)", y="entropy, nats per dimension"))
+    return Plot(TIME, "entropy, nats per dimension", series)

@@ -53,6 +53,12 @@ def test_four_methods_stand_side_by_side(run: Path, tmp_path: Path, capsys: pyte
     assert abs(float(rows[0]["nats"]) - sum(float(rows[0][n]) for n in ("prior", "reconstruction", "denoising"))) < 1e-6
     for name in ("terms-elbo.png", "rate-distortion.png", "entropy.png", "most-likely.png", "least-likely.png"):
         assert (tmp_path / "out" / name).read_bytes()[:4] == b"\x89PNG"
+    curves = json.loads((tmp_path / "out" / "curves.json").read_text())
+    assert set(curves) == {"terms-elbo", "terms-vlb", "rate-distortion", "entropy"}
+    rate, distortion = curves["rate-distortion"]["series"]["progressive decoding"]
+    assert len(rate) == len(distortion) == len(curves["rate-distortion"]["beside"]["t"])
+    (_, high), (_, own), (_, low) = curves["entropy"]["series"].values()
+    assert all(a <= b + 1e-6 <= c + 2e-6 for a, b, c in zip(low, own, high, strict=True))
 
 
 def test_the_same_examples_and_seed_give_the_same_number(run: Path, tmp_path: Path) -> None:
