@@ -39,7 +39,7 @@ from reverie.training.selection import Selection
 from reverie.training.view import Silent, View
 
 PROBE = 24  # updates that are timed before the length of a run given in minutes is fixed
-REPLAN = (0.1, 0.3, 0.6)  # shares of a timed run after which its length is corrected
+SLACK = 0.05  # share of what is left of a timed run by which its length may be off before it is corrected
 SPARE = 600.0  # seconds after which a checkpoint is due in any case
 
 
@@ -74,7 +74,7 @@ class Session:
         self.selection = Selection(options)
         self.elapsed = 0.0
         self._pending: list[dict[str, Any]] = []
-        self._durations: deque[float] = deque(maxlen=200)
+        self._durations: deque[float] = deque(maxlen=50)
         self._saved_at = time.monotonic()
         self._board = Board(folder.path / "tensorboard")
 
@@ -190,8 +190,7 @@ class Session:
             self._pending.append(entry)
         self._durations.append(progress.seconds)
         self._length(step)
-        recent = list(self._durations)[-50:]
-        self.view.update(progress, self.run.planned, sum(recent) / len(recent))
+        self.view.update(progress, self.run.planned, sum(self._durations) / len(self._durations))
         planned = self.run.planned
         if planned and step < planned and due(step, planned, options.previews):
             self._preview()
@@ -204,15 +203,21 @@ class Session:
             self._save()
 
     def _length(self, step: int) -> None:
-        """Fix, and later correct, the number of updates of a run whose length was given in minutes."""
+        """Fix, and later correct, the number of updates of a run whose length was given in minutes.
+
+        Corrected soon after the machine gets slower or faster, so that the learning rate still falls to 0 in time.
+        """
         options, planned = self.run.options, self.run.planned
         if not options.minutes:
             return
         left = 60 * options.minutes - self.elapsed
-        first = planned is None and (len(self._durations) >= PROBE or left <= 0)
-        if first or (planned and (step == PROBE or any(step == round(share * planned) for share in REPLAN))):
+        if planned is None and len(self._durations) < PROBE and left > 0:
+            return
+        if planned is None or (step % PROBE == 0 and step < planned):
             timed = self.world.same(step + plan(self._durations, left))
-            self.run.planned = min(timed, options.steps or timed)
+            timed = min(timed, options.steps or timed)
+            if planned is None or abs(timed - planned) > SLACK * (planned - step):
+                self.run.planned = timed
 
     def model(self, summary: dict[str, Any] | None = None) -> Model:
         """The averaged weights as a model."""

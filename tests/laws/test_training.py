@@ -6,8 +6,10 @@ import dataclasses
 import subprocess
 import sys
 import textwrap
+from collections import deque
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -26,6 +28,7 @@ from reverie.training.ema import Average, exponent
 from reverie.training.loop import held_out_loss, plan, train
 from reverie.training.options import Training
 from reverie.training.run import Run
+from reverie.training.session import Session
 
 
 def denoiser_of_points(classes: int = 2, seed: int = 0) -> Denoiser:
@@ -184,6 +187,20 @@ def test_held_out_examples_are_never_trained_on() -> None:
 def test_the_length_of_a_run_is_planned_from_the_time_of_its_first_updates() -> None:
     assert plan([1.0, 0.5, *[0.1] * 20], left=57.0) == pytest.approx(0.95 * 57.0 / 0.1, abs=1)
     assert plan([0.1] * 20, left=-3.0) == 1
+
+
+@pytest.mark.parametrize("slower", [0.25, 1.0, 30.0])
+def test_a_timed_run_ends_in_time_when_the_machine_changes_its_pace(slower: float) -> None:
+    options, world = SimpleNamespace(minutes=10, steps=None), SimpleNamespace(same=lambda value: value)
+    run = SimpleNamespace(options=options, planned=None)
+    session = SimpleNamespace(run=run, world=world, elapsed=0.0, _durations=deque(maxlen=50))
+    step = 0
+    while run.planned is None or step < run.planned:
+        seconds = 0.1 * (slower if session.elapsed > 400 else 1.0)
+        session.elapsed, step = session.elapsed + seconds, step + 1
+        session._durations.append(seconds)
+        Session._length(session, step)  # type: ignore[arg-type]
+    assert session.elapsed == pytest.approx(600, rel=0.06)
 
 
 SCRIPT = """
