@@ -9,7 +9,7 @@ from reverie.networks.dit import Dit
 from reverie.networks.embedding import Features, Fourier, Sinusoidal
 from reverie.networks.mlp import Mlp
 from reverie.networks.multi_scale import MultiScale
-from reverie.networks.speed import keep_memory, precision
+from reverie.networks.speed import compiles, keep_memory, precision
 from reverie.networks.unet import Unet
 from reverie.networks.vae import ConvVae, DenseVae, Vae
 from reverie.networks.weights import initialise
@@ -29,6 +29,7 @@ __all__ = [
     "Sinusoidal",
     "Unet",
     "Vae",
+    "compiles",
     "flops",
     "initialise",
     "keep_memory",

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 
 import torch
 
+LONG = 10.0  # minutes of a run that repay compiling its network
 # glibc's mallopt parameters (malloc.h).
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
 
@@ -31,6 +32,14 @@ def keep_memory() -> bool:
     kept = mallopt(_TRIM_THRESHOLD, 2**31 - 1) == 1
     padded = mallopt(_TOP_PAD, 2**28) == 1
     return unmapped and kept and padded
+
+
+def compiles(mode: str, device: str | torch.device, minutes: float) -> bool:
+    """Whether a run of this length lets torch compile its network: 'on', 'off' or 'auto'.
+
+    Compiling costs about a minute. 'auto' pays it on a GPU for ten minutes or more; on a CPU it was never repaid.
+    """
+    return mode == "on" or (mode == "auto" and torch.device(device).type == "cuda" and minutes >= LONG)
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -78,7 +78,7 @@ HELP = {
     "balance": "show rare classes as often as common ones",
     "holdout": "share of the data never trained on",
     "precision": "auto, fp32 or bf16 arithmetic in the network",
-    "compile": "auto, on or off: let torch compile the network (auto: on a GPU, for long runs)",
+    "compile": "auto, on or off: torch writes kernels for the network (auto: on a GPU, from ten minutes on)",
     "previews": "sample grids drawn during the run",
     "checkpoints": "resume points written during the run, besides the last",
     "keep": "newest resume points kept on disk, besides the first",

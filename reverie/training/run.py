@@ -84,8 +84,6 @@ class Run:
         self.planned = options.steps
         self._precision = networks.precision(options.precision, self.world.device)
         networks.recompute(self.denoiser, options.recompute)
-        if options.compile == "on":
-            self.compile()
 
     def compile(self) -> None:
         """Let torch write kernels for the network: the next update waits for them. State and names stay as they are."""

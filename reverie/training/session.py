@@ -157,6 +157,9 @@ class Session:
                 # only now: until the lock is held, the log may be another's
                 self.folder.rewind(self.run.step, ended=self.run.step == self.run.planned)
             networks.keep_memory()
+            if networks.compiles(self.run.options.compile, self.world.device, self.run.options.minutes or 0.0):
+                self.view.say("compiling the network: the first updates wait about a minute (--training.compile off)")
+                self.run.compile()
             began = time.monotonic()
             spent = self.elapsed
             for progress in () if self.selection.plateau else train(self.run):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from reverie.core.rng import Rng
-from reverie.networks import Unet, initialise, keep_memory, precision
+from reverie.networks import Unet, compiles, initialise, keep_memory, precision
 
 
 def test_keeping_memory_is_safe_to_ask_for_twice():
@@ -33,3 +33,17 @@ def test_fp32_leaves_everything_as_it_is():
 def test_an_unknown_precision_is_refused():
     with pytest.raises(ValueError, match="auto, fp32 or bf16"):
         precision("fp8", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("mode", "device", "minutes", "wanted"),
+    [
+        ("auto", "cpu", 600.0, False),
+        ("auto", "cuda", 600.0, True),
+        ("auto", "cuda", 1.0, False),
+        ("on", "cpu", 0.0, True),
+        ("off", "cuda", 600.0, False),
+    ],
+)
+def test_a_network_is_compiled_on_a_gpu_for_long_or_where_asked(mode, device, minutes, wanted):
+    assert compiles(mode, device, minutes) is wanted
