@@ -1,10 +1,11 @@
 """The training step beside diffusers': forward, backward, AdamW and averaged weights, in images a second.
 
-    python -m benchmarks.train_step [--quick] [--compile] [--rounds 5] [--threads 2]
+    python -m benchmarks.train_step [--quick] [--size 1.2M 4.7M] [--compile] [--rounds 5] [--threads 2]
 Data are 1×32×32, batches of 128, master weights fp32. Each side runs in a process of its own, the sides take turns, and
 every turn states the share of the machine that other programs used meanwhile: a turn above 5 % does not count.
-The peer is measured as shipped (fp32, heads of 8 channels) and with the help that ours gets (bf16, freed memory kept,
-channels-last, one wide head). It is left out where diffusers is not installed. Ours is the larger network of the two.
+The peer is measured as shipped (fp32, heads of 8 channels), with the help that ours gets and leaves its function as it
+is (bf16, freed memory kept), and with all help (channels-last and one wide head, which is another function). It is left
+out where diffusers is not installed. Ours is the larger network of the two. `--compile` compiles the helped sides.
 """
 
 from __future__ import annotations
@@ -19,17 +20,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.machine import ALLOWED, RESULTS, Meter, write
 from reverie.networks import Unet, flops, keep_memory, parameters, precision
-from reverie.training.folder import environment
 
-RESULT = Path(__file__).parent / "results" / "train_step.json"
-SHAPE, BATCH, ALLOWED = (1, 32, 32), 128, 0.05
+RESULT = RESULTS / "train_step.json"
+SHAPE, BATCH = (1, 32, 32), 128
 OURS: dict[str, dict[str, Any]] = {
     "1.2M": {"width": 64, "multipliers": (1, 3), "patch": 2},
     "4.7M": {"width": 96, "multipliers": (1, 2, 3), "patch": 2},
@@ -40,12 +40,13 @@ PEER = {"1.2M": (32, 64, 64), "4.7M": (64, 128, 128)}
 class Peer(nn.Module):
     """diffusers' UNet2DModel with its default blocks, under this benchmark's signature."""
 
-    def __init__(self, channels: tuple[int, ...], *, one_head: bool) -> None:
+    def __init__(self, channels: tuple[int, ...], *, one_head: bool, shape: tuple[int, ...] = SHAPE) -> None:
         from diffusers.models.unets.unet_2d import UNet2DModel
 
         super().__init__()
         self.inner = UNet2DModel(
-            sample_size=32, in_channels=1, out_channels=1, layers_per_block=1, block_out_channels=channels,
+            sample_size=shape[1], in_channels=shape[0], out_channels=shape[0], layers_per_block=1,
+            block_out_channels=channels,
             down_block_types=("DownBlock2D", *["AttnDownBlock2D"] * (len(channels) - 1)),
             up_block_types=(*["AttnUpBlock2D"] * (len(channels) - 1), "UpBlock2D"),
             attention_head_dim=channels[-1] if one_head else 8,
@@ -62,16 +63,9 @@ def sides(size: str) -> dict[str, tuple[Callable[[], nn.Module], bool]]:
     }
     if importlib.util.find_spec("diffusers"):
         found["diffusers as shipped"] = (lambda: Peer(PEER[size], one_head=False), False)
-        found["diffusers helped"] = (lambda: Peer(PEER[size], one_head=True), True)
+        found["diffusers, same function helped"] = (lambda: Peer(PEER[size], one_head=False), True)
+        found["diffusers, one head and helped"] = (lambda: Peer(PEER[size], one_head=True), True)
     return found
-
-
-def machine() -> tuple[float, float]:
-    """Seconds of processor time: all programs' since the machine started, and this process' own."""
-    with open("/proc/stat", encoding="ascii") as file:
-        user, nice, system, _idle, _wait, irq, soft, steal = (int(n) for n in file.readline().split()[1:9])
-    own = os.times()
-    return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK"), own.user + own.system
 
 
 def turn(size: str, side: str, *, seconds: float, threads: int, compiled: bool) -> dict[str, Any]:
@@ -84,18 +78,17 @@ def turn(size: str, side: str, *, seconds: float, threads: int, compiled: bool) 
     step = updates(network, helped=helped, compiled=compiled)
     for _ in range(3):
         next(step)
-    ready, before, clock = time.perf_counter() - started, machine(), time.perf_counter()
+    ready, meter = time.perf_counter() - started, Meter()
     times: list[float] = []
     while sum(times) < seconds:
         began = time.perf_counter()
         next(step)
         times.append(time.perf_counter() - began)
-    wall, after = time.perf_counter() - clock, machine()
-    own = after[1] - before[1]
+    read = meter.read()
     return {
         "images_per_second": BATCH / statistics.median(times),
-        "images_per_core_second": BATCH * len(times) / own,
-        "foreign_load": max(0.0, after[0] - before[0] - own) / (wall * (os.cpu_count() or 1)),
+        "images_per_core_second": BATCH * len(times) / read["core_seconds"],
+        "foreign_load": read["foreign_load"],
         "seconds_to_start": ready,
         "parameters": parameters(network),
         "flops": flops(network) if isinstance(network, Unet) else None,
@@ -140,9 +133,9 @@ def summary(turns: list[dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def compare(size: str, command: list[str], *, rounds: int) -> dict[str, Any]:
+def compare(size: str, command: list[str], *, rounds: int, only: list[str]) -> dict[str, Any]:
     """All sides of one size in turn, `rounds` times; prints a line for each."""
-    turns: dict[str, list[dict[str, Any]]] = {side: [] for side in sides(size)}
+    turns: dict[str, list[dict[str, Any]]] = {side: [] for side in sides(size) if side in only or not only}
     for _ in range(rounds):
         for side, done in turns.items():
             said = subprocess.run([*command, "--turn", size, side], capture_output=True, text=True, check=True)
@@ -150,7 +143,7 @@ def compare(size: str, command: list[str], *, rounds: int) -> dict[str, Any]:
     rows = {side: summary(done) for side, done in turns.items()}
     for side, row in rows.items():
         print(
-            f"{size} {side:22s} {row['images_per_second']:8.1f} images/s ({row['images_per_core_second']:.1f} per core "
+            f"{size} {side:32s} {row['images_per_second']:8.1f} images/s ({row['images_per_core_second']:.1f} per core "
             f"second), {row['parameters']:,} parameters, {row['turns_that_count']} of {rounds} turns count",
             flush=True,
         )
@@ -160,12 +153,13 @@ def compare(size: str, command: list[str], *, rounds: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short turn each, to see that it works")
+    parser.add_argument("--sides", nargs="+", default=[], help="which sides, by name (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each side")
     parser.add_argument("--seconds", type=float, default=8.0, help="length of a turn")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--compile", action="store_true", help="compile the helped sides")
     parser.add_argument("--turn", nargs=2, metavar=("SIZE", "SIDE"), help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, default=RESULT, help="the JSON that is written")
+    parser.add_argument("--size", nargs="+", choices=list(OURS), default=list(OURS), help="which networks")
     options = parser.parse_args()
     seconds, rounds = (0.5, 1) if options.quick else (options.seconds, options.rounds)
     if options.turn:
@@ -175,13 +169,14 @@ def main() -> None:
     command = [sys.executable, "-m", "benchmarks.train_step"]
     command += ["--seconds", str(seconds), "--threads", str(options.threads)]
     command += ["--compile"] * options.compile + ["--quick"] * options.quick
-    results: dict[str, Any] = {"environment": environment(), "threads": options.threads, "compiled": options.compile}
-    for size in OURS:
-        results[size] = compare(size, command, rounds=rounds)
+    kept = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {}
+    results: dict[str, Any] = {"threads": options.threads, "sizes": kept.get("sizes", {})}
+    for size in options.size:
+        results["sizes"][size + " compiled" * options.compile] = compare(
+            size, command, rounds=rounds, only=options.sides
+        )
     if not options.quick:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        print(f"wrote {options.out}")
+        write("train_step", results)
 
 
 if __name__ == "__main__":

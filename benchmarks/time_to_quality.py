@@ -1,0 +1,190 @@
+"""How soon samples are good: the Fréchet distance after so many seconds of training, beside other toolkits' trainers.
+
+    python -m benchmarks.time_to_quality path/to/mnist [path/to/fashion-mnist …] [--seconds 30 60 600] [--quick]
+    python -m benchmarks.time_to_quality path/to/mnist --side lucidrains --seconds 600
+    python -m benchmarks.time_to_quality path/to/mnist --model RUN          (a run that is there already)
+Ours is `reverie train DATA --minutes M` and nothing else, a run of its own for each length, with its own sampler at 10,
+20 and 100 evaluations. The others train as their own trainers do by default (batch 16, learning rate 1e-4) and are
+sampled by 50 steps of DDIM. One evaluator for all, 2,000 samples. Rows with the same key replace those that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.evaluator import KEPT, Evaluator
+from benchmarks.machine import RESULTS, Meter, write
+from reverie.data import Dataset, open_data
+from reverie.networks import parameters
+from reverie.training.model import Model, load
+from reverie.training.session import Session
+
+RESULT = RESULTS / "time_to_quality.json"
+EVALUATIONS = [10, 20, 100]
+KEYS = ("data", "side", "seconds", "evaluations", "samples")
+Row = dict[str, Any]
+
+
+def ours(path: str, evaluator: Evaluator, *, seconds: float, count: int, budgets: list[int]) -> Iterable[Row]:
+    """A run of this length by default options, and its samples judged."""
+    folder = KEPT / f"{evaluator.dataset.spec.name}-{seconds:g}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    meter = Meter()
+    Session.begin(path, {"training": {"minutes": seconds / 60, "previews": 1}}, path=folder).go()
+    trained = meter.read() | {"threads": torch.get_num_threads()}
+    yield from of_model(load(folder), evaluator, count=count, seconds=seconds, trained=trained, budgets=budgets)
+
+
+def of_model(
+    model: Model, evaluator: Evaluator, *, count: int, seconds: float, trained: Row, budgets: list[int]
+) -> Iterable[Row]:
+    """A trained model's samples, judged, at several numbers of evaluations."""
+    for evaluations in budgets:
+        began = time.perf_counter()
+        x = model.draw(count, label="each", steps=evaluations, seed=1)
+        row = {
+            "data": evaluator.dataset.spec.name, "side": "reverie", "seconds": seconds, "evaluations": evaluations,
+            "samples": count, "distance": round(evaluator.distance(x), 2),
+            "sampling_seconds": round(time.perf_counter() - began, 1), "updates": model.summary.get("steps"),
+            "parameters": parameters(model), "training": trained,
+        }  # fmt: skip
+        print(row, flush=True)
+        yield row
+
+
+def lucidrains(dataset: Dataset) -> tuple[torch.nn.Module, Callable[[Tensor], Tensor], Callable[[int], Tensor]]:
+    """denoising-diffusion-pytorch: its U-Net, v-prediction and sigmoid schedule; (parameters, loss, sampling)."""
+    from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+
+    shape = dataset.spec.shape
+    network = Unet(dim=24, dim_mults=(1, 2, 4), channels=shape[0])
+    diffusion = GaussianDiffusion(network, image_size=shape[1], timesteps=1000, sampling_timesteps=50)
+    return diffusion, lambda x: diffusion((x + 1) / 2), lambda n: 2 * diffusion.sample(batch_size=n) - 1
+
+
+def diffusers(dataset: Dataset) -> tuple[torch.nn.Module, Callable[[Tensor], Tensor], Callable[[int], Tensor]]:
+    """diffusers' UNet2DModel by its training example: linear schedule, ε-prediction; about a million weights."""
+    from diffusers import DDIMScheduler, DDPMScheduler
+
+    from benchmarks.train_step import PEER, Peer
+
+    shape = dataset.spec.shape
+    pad = -shape[1] % 8
+    network = Peer(PEER["1.2M"], one_head=False, shape=(shape[0], shape[1] + pad, shape[2] + pad)).inner
+    training, sampling = DDPMScheduler(1000), DDIMScheduler(1000)
+
+    def loss(x: Tensor) -> Tensor:
+        x = torch.nn.functional.pad(x, (0, pad, 0, pad), value=-1.0)
+        noise, t = torch.randn_like(x), torch.randint(0, 1000, (len(x),))
+        return (network(training.add_noise(x, noise, t), t, return_dict=False)[0] - noise).square().mean()
+
+    def sample(count: int) -> Tensor:
+        x = torch.randn(count, shape[0], shape[1] + pad, shape[2] + pad)
+        sampling.set_timesteps(50)
+        for t in sampling.timesteps:
+            x = sampling.step(network(x, t, return_dict=False)[0], t, x).prev_sample
+        return x[:, :, : shape[1], : shape[2]]
+
+    return network, loss, sample
+
+
+OTHERS = {"lucidrains": lucidrains, "diffusers": diffusers}
+
+
+def others(side: str, evaluator: Evaluator, *, marks: list[float], count: int) -> Iterable[Row]:
+    """One run of another toolkit's recipe, judged at every mark (a constant rate needs no run of its own for each)."""
+    torch.manual_seed(0)
+    module, loss, sample = OTHERS[side](evaluator.dataset)
+    averaged = torch.optim.swa_utils.AveragedModel(module, torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
+    optimizer = torch.optim.Adam(module.parameters(), lr=1e-4, betas=(0.9, 0.99))
+    spent, steps = 0.0, 0
+    for mark in marks:
+        meter = Meter()
+        while spent < mark:
+            began = time.perf_counter()
+            rows = evaluator.train[torch.randint(0, len(evaluator.train), (16,))]
+            optimizer.zero_grad()
+            loss(evaluator.dataset.rows(rows)).backward()
+            torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+            optimizer.step()
+            steps += 1
+            if steps % 10 == 0:
+                averaged.update_parameters(module)
+            spent += time.perf_counter() - began
+        trained = meter.read()
+        yield judged(side, evaluator, module, averaged, sample, mark=mark, count=count, steps=steps, trained=trained)
+
+
+@torch.inference_mode()
+def judged(
+    side: str,
+    evaluator: Evaluator,
+    module: torch.nn.Module,
+    averaged: Any,
+    sample: Callable[[int], Tensor],
+    **told: Any,
+) -> Row:
+    """Samples of the averaged weights; the weights in training are put back."""
+    own = [p.clone() for p in module.parameters()]
+    for p, mean in zip(module.parameters(), averaged.module.parameters(), strict=True):
+        p.copy_(mean)
+    began, count = time.perf_counter(), told["count"]
+    x = torch.cat([sample(min(100, count - k)) for k in range(0, count, 100)])
+    for p, kept in zip(module.parameters(), own, strict=True):
+        p.copy_(kept)
+    row = {
+        "data": evaluator.dataset.spec.name, "side": side, "seconds": told["mark"], "evaluations": 50, "samples": count,
+        "distance": round(evaluator.distance(x), 2), "sampling_seconds": round(time.perf_counter() - began, 1),
+        "updates": told["steps"], "parameters": parameters(module), "training": told["trained"],
+    }  # fmt: skip
+    print(row, flush=True)
+    return row
+
+
+def merged(rows: list[Row]) -> list[Row]:
+    """The rows of the file, those with the same key replaced."""
+    kept = json.loads(RESULT.read_text(encoding="utf-8"))["rows"] if RESULT.is_file() else []
+    table = {tuple(row[k] for k in KEYS): row for row in [*kept, *rows]}
+    return [table[key] for key in sorted(table, key=str)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="*", default=["digits"], help="labelled images")
+    parser.add_argument("--seconds", type=float, nargs="+", default=[30.0, 60.0, 180.0, 600.0])
+    parser.add_argument("--side", choices=["reverie", *OTHERS], default="reverie")
+    parser.add_argument("--model", help="judge this run instead of training one; --seconds says how long it took")
+    parser.add_argument("--evaluations", type=int, nargs="+", default=EVALUATIONS, help="of our sampler")
+    parser.add_argument("--count", type=int, default=2000, help="samples")
+    parser.add_argument("--quick", action="store_true", help="seconds instead of minutes, to see that it works")
+    chosen = parser.parse_args()
+    marks, count = ([2.0], 64) if chosen.quick else (chosen.seconds, chosen.count)
+    budgets = [2] if chosen.quick else chosen.evaluations
+    rows: list[Row] = []
+    for path in chosen.data:
+        evaluator = Evaluator(open_data(path), epochs=1 if chosen.quick else 3)
+        print(
+            f"{evaluator.dataset.spec.name}: the evaluator names {evaluator.accuracy():.2%} of held-out images rightly"
+        )
+        if chosen.model:
+            spent = float(chosen.seconds[0])
+            rows += of_model(load(chosen.model), evaluator, count=count, seconds=spent, trained={}, budgets=budgets)
+        elif chosen.side == "reverie":
+            rows += [row for mark in marks for row in ours(path, evaluator, seconds=mark, count=count, budgets=budgets)]
+        else:
+            rows += others(chosen.side, evaluator, marks=sorted(marks), count=count)
+    if not chosen.quick:
+        write("time_to_quality", {"rows": merged(rows)})
+
+
+if __name__ == "__main__":
+    main()
