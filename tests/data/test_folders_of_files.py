@@ -7,10 +7,7 @@ from made_data import COUNT, pixels, png, sounds, write
 
 from reverie.core.errors import UserError
 from reverie.data import open_data
-from reverie.data.builtin import GLYPHS
 from reverie.data.encode import encode_picture
-from reverie.training.model import load
-from reverie.training.session import Session
 
 
 @pytest.fixture
@@ -30,41 +27,6 @@ def test_pixels_are_the_files_own_without_flip_crop_or_resize(tmp_path, rng):
         write(tmp_path / f"{i:02d}.png", encode_picture(original, "png"))
     native = open_data(tmp_path).native(torch.arange(COUNT)).numpy()
     assert np.array_equal(native, np.stack(originals).transpose(0, 3, 1, 2))
-
-
-def upright_share(native, mirror=False):
-    """The share of pictures (N, 16, 16) whose ink fits a glyph better than any mirrored glyph, at the best shift."""
-    stamps = torch.tensor([[[c == "#" for c in row] for row in glyph] for glyph in GLYPHS.values()]).double()
-    stamps = stamps.repeat_interleave(2, 1).repeat_interleave(2, 2)
-    patches = torch.nn.functional.unfold(native.double()[:, None], 10).transpose(1, 2)  # (N, shifts, 100)
-    ink = (patches / patches.amax((1, 2), keepdim=True)).flatten(0, 1)
-
-    def best(shapes):
-        return torch.cdist(ink, shapes.flatten(1)).reshape(len(native), -1).amin(1)
-
-    own, other = best(stamps), best(stamps.flip(-1))
-    return float(((own > other) if mirror else (own < other)).double().mean())
-
-
-def test_glyphs_are_never_mirrored():
-    native = open_data("glyphs").native(torch.arange(300))[:, 0]
-    assert upright_share(native) == 1
-    assert upright_share(native.flip(-1)) == 0
-
-
-@pytest.mark.slow
-def test_samples_of_one_hue_have_its_channel_means(tmp_path, rng):
-    shade = np.array([200, 90, 30])
-    for i in range(500):
-        noise = rng.normal(0, 12, (16, 16, 3)) + rng.normal(0, 20)
-        write(tmp_path / "set" / f"{i}.png", encode_picture((shade + noise).clip(0, 255).astype(np.uint8), "png"))
-    session = Session.begin(str(tmp_path / "set"), {"training": {"minutes": 2}}, path=tmp_path / "run")
-    assert session.go() == 0
-    model = load(tmp_path / "run")
-    means = model.spec.scale.decode(model.draw(256)).double().mean((0, 2, 3)) / 255
-    data = open_data(tmp_path / "set")
-    expected = data.native(torch.arange(500)).double().mean((0, 2, 3)) / 255
-    assert float((means - expected).abs().max()) < 0.02
 
 
 def test_class_folders_give_labels_by_name(tmp_path, rng):
@@ -250,3 +212,15 @@ def test_a_folder_that_sample_made_is_read_without_its_sheet(tmp_path, rng):
     data = open_data(tmp_path)
     assert len(data) == 5
     assert data.report.found == data.report.used + data.report.skipped
+
+
+def test_folders_of_samples_are_read_without_their_sheets(tmp_path, rng):
+    names = [f"{k:04d}/{part}/{i:06d}.png" for k in (1, 2) for part in "ab" for i in range(3)]
+    folder_of(tmp_path, rng, [*names, "0001/sheet.png", "0002/sheet.png", "0001/a/sheet.png"])
+    for k in (1, 2):
+        write(tmp_path / f"{k:04d}" / "sample.json", "{}")
+    report = open_data(tmp_path).report
+    assert report.used == 13  # a picture that is called a sheet is one only beside sample.json
+    assert sorted({name for name, _ in report.ignored}) == [
+        "0001/sample.json", "0001/sheet.png", "0002/sample.json", "0002/sheet.png",
+    ]  # fmt: skip
