@@ -17,6 +17,7 @@ def add(verbs: Any) -> None:
         "doctor", help="find what is wrong with a run", description=DESCRIPTION, allow_abbrev=False
     )
     parser.add_argument("path", metavar="RUN", help="a run folder")
+    parser.add_argument("--data", metavar="PATH", help="the data, if they have moved")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the samples (default: 0)")
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.set_defaults(run=run)
@@ -25,7 +26,7 @@ def add(verbs: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from reverie.evaluation import diagnose
 
-    found = diagnose(arguments.path, seed=arguments.seed)
+    found = diagnose(arguments.path, seed=arguments.seed, data=arguments.data)
     if arguments.json:
         print(json.dumps([dataclasses.asdict(finding) for finding in found], indent=1))
     else:

@@ -64,12 +64,12 @@ def _print(numbers: dict[str, Any]) -> None:
     if numbers["columns"]:
         console.print(_columns(numbers["columns"]))
     if numbers["copies"]:
-        copies = numbers["copies"]
-        console.print(f"near copies: {copies['samples']:.1%} of samples, {copies['held_out']:.1%} of held-out data")
+        own, held = (100 * numbers["copies"][side] for side in ("samples", "held_out"))
+        console.print(f"near copies: {own:.1f} % of samples, {held:.1f} % of held-out data")
     if numbers["labels"]:
-        least = min(numbers["labels"], key=numbers["labels"].get)
-        mean = sum(numbers["labels"].values()) / len(numbers["labels"])
-        console.print(f"labels as asked for: {mean:.1%}; least in '{least}', {numbers['labels'][least]:.1%}")
+        right = {name: 100 * share for name, share in numbers["labels"].items()}
+        least, mean = min(right, key=lambda name: right[name]), sum(right.values()) / len(right)
+        console.print(f"labels as asked for: {mean:.1f} %; least in '{least}', {right[least]:.1f} %")
     if numbers["bits_per_dim"]:
         bits = numbers["bits_per_dim"]
         console.print(

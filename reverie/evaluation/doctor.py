@@ -21,9 +21,12 @@ from reverie.evaluation.verdict import Finding
 USUAL_RATE = 2e-3
 
 
-def diagnose(path: str | Path, *, seed: int = 0) -> list[Finding]:
-    """Every fault found, causes first; a single finding `healthy` if there is none. Raises UserError for no run."""
-    patient = Patient(path, seed=seed)
+def diagnose(path: str | Path, *, seed: int = 0, data: str | None = None) -> list[Finding]:
+    """Every fault found, causes first; a single finding `healthy` if there is none. Raises UserError for no run.
+
+    `data` says where the run's data lie now, if they have moved.
+    """
+    patient = Patient(path, seed=seed, data=data)
     found = [f for rule in (_data, _moved, _weights, _rate_in_log) if (f := rule(patient))]
     if not found and patient.fits and (patient.logged() or 0) > 0:
         found = [f for f in [_by_loss(patient)] if f]
@@ -38,7 +41,8 @@ def _data(patient: Patient) -> Finding | None:
         name = "NaN rows" if "NaN" in patient.refusal or "infinite" in patient.refusal else "data"
         if "every value is" in patient.refusal:
             name = "constant data"
-        return Finding(name, patient.refusal, "mend the data; 'reverie check PATH' names the places")
+        advice = "mend the data; 'reverie check PATH' names the places; if they have moved: --data PATH"
+        return Finding(name, patient.refusal, advice)
     assert patient.dataset is not None
     spec, rows = patient.dataset.spec, patient.dataset.rows(patient.indices()[0][:500]).double()
     between = float(rows.std(0).square().mean().sqrt()) if len(rows) > 1 else 0.0
@@ -61,7 +65,7 @@ def _moved(patient: Patient) -> Finding | None:
         return Finding(
             "data", f"the data are {now.shape} now, and were {then.shape}", "name the right data: --data PATH"
         )
-    if (swap := _swapped(profile(then), profile(now))) is not None:
+    if (swap := _swapped(profile(then), profile(now), exact=True)) is not None:
         return Finding(
             "swapped channels", f"the data's channels now come in the order {swap}", "mend the data's channels"
         )
@@ -87,9 +91,15 @@ def _ratio(a: float, b: float) -> float:
     return high / max(low, 1e-12)
 
 
-def _swapped(was: tuple[list[float], list[float]], now: tuple[list[float], list[float]]) -> tuple[int, ...] | None:
-    """The order of channels that makes `now` like `was`, where that is not the order they have."""
-    channels = len(was[0])
+Moments = tuple[list[float], list[float]]  # mean and spread of each channel
+
+
+def _swapped(was: Moments, now: Moments, *, exact: bool = False) -> tuple[int, ...] | None:
+    """The order of channels that makes `now` like `was`, where that is not the order they have.
+
+    `exact`: both are of all the data, so that small differences count where another order leaves next to none.
+    """
+    channels, (apart, left) = len(was[0]), (0.02, 0.05) if exact else (0.3, 0.3)
     if not 1 < channels <= 4 or len(now[0]) != channels:
         return None
 
@@ -98,7 +108,7 @@ def _swapped(was: tuple[list[float], list[float]], now: tuple[list[float], list[
 
     same, scale = tuple(range(channels)), sum(was[1]) / channels
     best = min(itertools.permutations(same), key=gap)
-    return best if best != same and gap(same) > 0.3 * scale and gap(best) < 0.3 * gap(same) else None
+    return best if best != same and gap(same) > apart * scale and gap(best) < left * gap(same) else None
 
 
 def _weights(patient: Patient) -> Finding | None:
@@ -171,7 +181,8 @@ def _by_samples(patient: Patient) -> Iterator[Finding]:
 
 
 def _sampling(patient: Patient, samples: Tensor, health: Health) -> Finding | None:
-    steps = int(patient.config["sampling"]["steps"])
+    assert patient.model is not None
+    steps = int(patient.model.config["sampling"]["steps"])
     longer = max(20, 4 * steps)
     again = patient.draw(longer)
     better = patient.health(again).distance.value if bool(torch.isfinite(again).all()) else math.inf

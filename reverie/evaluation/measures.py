@@ -24,6 +24,7 @@ DISTANCES: dict[str, Metric] = {
     "sliced-wasserstein": metrics.sliced_wasserstein,
 }
 SHARES = ("precision", "recall", "density", "coverage")
+PAIRED = 10_000  # examples on each side of which all pairs are taken, at most
 NEIGHBOURS = 5000  # examples on each side among which nearest neighbours are looked for, at most
 ORDER = ("frechet", "kernel", "energy", "sliced-wasserstein", *SHARES, "two-sample")
 # name → (what it is called, what it says)
@@ -67,8 +68,8 @@ def measure(
             metrics.estimate(metric, x, real), metrics.estimate(metric, floor, real), metric(simple, real)
         )
     for name, kernel in PAIRS.items():
-        clouds = (Cloud(side, kernel, groups=metrics.GROUPS) for side in (x, floor, simple))
-        beside = Cloud(real, kernel, groups=metrics.GROUPS)
+        clouds = (Cloud(side[:PAIRED], kernel, groups=metrics.GROUPS) for side in (x, floor, simple))
+        beside = Cloud(real[:PAIRED], kernel, groups=metrics.GROUPS)
         own, best, plain = (metrics.discrepancy(cloud, beside) for cloud in clouds)
         found[name] = Measure(own, best, plain.value)
     of_x, of_floor = (_shares(side[:NEIGHBOURS], real[:NEIGHBOURS]) for side in (x, floor))

@@ -72,6 +72,10 @@ def _verdicts(found: Evaluation) -> list[str]:
     ]
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + "."
 
@@ -80,8 +84,8 @@ def _introduction(numbers: dict[str, Any]) -> str:
     return (
         f"<p>{numbers['samples']:,} samples of the model are held against {numbers['real']:,} real examples that it "
         "was not trained on. Every measure is also taken of <b>real data</b> in the samples' place, which is the best "
-        "that a perfect model could reach, and of a <b>Gaussian fit</b>, for which nobody needs such a model. "
-        "After ± stands what chance may add or take away (95 %).</p>"
+        "that a perfect model could reach, and of a <b>Gaussian fit</b>, a mere cloud with the data's mean and spread, "
+        "which is what to beat. After ± stands what chance may add or take away (95 %).</p>"
     )
 
 
@@ -158,9 +162,9 @@ def _memory(found: Evaluation, spec: Spec) -> list[str]:
     if copies is None:
         return []
     parts = [
-        f"<h2>Does it copy?</h2><p>{copies['samples']:.1%} of the samples come closer to a training example than "
+        f"<h2>Does it copy?</h2><p>{_percent(copies['samples'])} of the samples come closer to a training example than "
         f"training examples come to one another (but for the closest 1 %); of held-out data, which cannot be copies, "
-        f"{copies['held_out']:.1%} do.</p>"
+        f"{_percent(copies['held_out'])} do.</p>"
     ]
     if is_picture(spec):
         both = torch.cat(found.pairs)
@@ -173,7 +177,7 @@ def _labels(numbers: dict[str, Any]) -> list[str]:
     if not numbers["labels"]:
         return []
     said = "<p>The share of samples that a classifier of real data gives the label that was asked for.</p>"
-    rows = [[f"<b>{html.escape(k)}</b>", f"{v:.1%}"] for k, v in numbers["labels"].items()]
+    rows = [[f"<b>{html.escape(k)}</b>", _percent(v)] for k, v in numbers["labels"].items()]
     return ["<h2>Is it what was asked for?</h2>", said, _table(["label", "right"], rows)]
 
 
@@ -202,7 +206,8 @@ def _likelihood(numbers: dict[str, Any]) -> list[str]:
 
 def _cost(numbers: dict[str, Any]) -> str:
     speed = f"{1000 * numbers['seconds_per_sample']:.3g} ms a sample on the machine of this report"
-    return f"<h2>What it costs</h2><p>{numbers['parameters']:,} parameters; {speed}.</p>"
+    memory = f"{numbers['peak_bytes'] / 1e9:.2g} GB of memory at the peak of this report"
+    return f"<h2>What it costs</h2><p>{numbers['parameters']:,} parameters; {speed}; {memory}.</p>"
 
 
 def _features(numbers: dict[str, Any]) -> str:

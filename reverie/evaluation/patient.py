@@ -53,7 +53,7 @@ class Health:
 class Patient:
     """A run opened as far as it can be; `refusal` says why its data, and `unreadable` why its model, could not be."""
 
-    def __init__(self, path: str | Path, *, seed: int = 0) -> None:
+    def __init__(self, path: str | Path, *, seed: int = 0, data: str | None = None) -> None:
         folder, described = RunFolder.open(path)
         self.path, self.seed, self.log = Path(path), seed, folder.metrics()
         self.config: Config = validated(described["config"])
@@ -63,7 +63,7 @@ class Patient:
         self.model: Model | None = None
         self.raw: Model | None = None
         try:
-            self.dataset = open_data(described["source"], **described["reading"])
+            self.dataset = open_data(data or described["source"], **described["reading"])
         except UserError as error:
             self.refusal = str(error)
         try:
@@ -87,7 +87,7 @@ class Patient:
         """The mean loss over times on held-out examples, as training logs it."""
         assert self.dataset is not None
         data, seed = seen(self.dataset, model.stage), int(self.config["seed"])
-        return loss_by_time(model, build_loss(model.config), data, self.indices()[1], seed=seed)[0]
+        return loss_by_time(model.denoiser, build_loss(model.config), data, self.indices()[1], seed=seed)[0]
 
     def logged(self) -> float | None:
         """The last held-out loss in the log."""

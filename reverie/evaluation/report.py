@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -28,7 +30,8 @@ from reverie.training.model import Model, load
 from reverie.training.scoring import like_data
 
 LEAST = 40  # examples on each side of a comparison
-KNOWN = 20_000  # training examples that samples are held against, at most
+KNOWN = 20_000  # training examples among which copies are looked for, at most
+LOOKED = 10_000  # samples that are looked for among them, at most
 WIDEST = 64  # columns that are compared one by one, at most
 SHOWN = 12  # pairs of a sample and the training example nearest to it
 
@@ -80,15 +83,16 @@ def evaluate(
         samples = model.draw(count, seed=seed, condition=condition, progress=progress)
     seconds = (time.perf_counter() - began) / count
     held_index = held_index[Rng(seed).fork("held").uniform(len(held_index)).argsort()[:count]]
-    train, held = dataset.rows(train_index[:KNOWN]), dataset.rows(held_index)
+    train_index = train_index[Rng(seed).fork("train").uniform(len(train_index)).argsort()[: max(KNOWN, count)]]
+    train, held = dataset.rows(train_index), dataset.rows(held_index)
     with watch("measuring", 4) as progress:
-        space = choose(features, train, dataset.labels(train_index[:KNOWN]))
+        space = choose(features, train, dataset.labels(train_index))
         progress(1)
         found = measure(samples, train, held, space, seed=seed)
         progress(2)
-        copies, pairs = _memory(dataset.spec, samples, train, held)
+        copies, pairs = _memory(dataset.spec, samples[:LOOKED], train[:KNOWN], held)
         progress(3)
-        kinds = modes(space.of(samples), space.of(torch.cat((train, held))), seed=seed)
+        kinds = modes(space.of(samples), torch.cat([space.of(side) for side in (train, held)]), seed=seed)
         curve = [e["held_out"] for e in folder.metrics() if e.get("held_out") is not None]
         findings = judge(samples, held, found, copies, modes=kinds, held_curve=curve, pictures=is_picture(dataset.spec))
     with watch("held-out likelihood", min(SCORED, len(held_index))) as progress:
@@ -108,6 +112,7 @@ def evaluate(
         "held_out_curve": curve,
         "seconds_per_sample": seconds,
         "parameters": parameters(model),
+        "peak_bytes": _peak(),
         "findings": [dataclasses.asdict(finding) for finding in findings],
     }
     return Evaluation(dataset.spec, numbers, findings, samples, held, pairs)
@@ -166,6 +171,11 @@ def _columns(spec: Spec, samples: Tensor, train: Tensor, held: Tensor) -> dict[s
         "correlation": of_samples.correlation,
         "correlation_floor": of_real.correlation,
     }
+
+
+def _peak() -> int:
+    """The most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _plain(m: Measure) -> dict[str, float]:

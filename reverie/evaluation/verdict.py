@@ -17,6 +17,7 @@ from reverie.metrics import Copies, Modes
 
 CERTAIN = 4.0  # standard errors
 BLOCK = 2048  # examples looked at together
+FLAT = 1e-3  # variance below which a picture has no detail to speak of
 HEADLINES = {
     "good": "No fault found",
     "memorising": "It copies its training examples",
@@ -47,12 +48,13 @@ def judge(
     held_curve: Sequence[float] = (),
     pictures: bool = False,
 ) -> list[Finding]:
-    """Everything that is wrong, worst first; a single finding `good` if nothing is."""
+    """Everything that is wrong, causes before what they bring about; a single finding `good` if nothing is."""
+    blurred = _blurred(samples, held_out) if pictures else None
     findings = [
         _memorising(copies, len(samples), len(held_out)),
-        _contrast(samples, held_out),
+        blurred,
+        _shifted(samples, held_out, ("mean",) if blurred else ("mean", "contrast")),
         _dropped(modes),
-        _blurred(samples, held_out) if pictures else None,
         _overfitting(held_curve),
         _undertrained(found, held_curve),
     ]
@@ -79,20 +81,21 @@ def _memorising(copies: Copies | None, count: int, held: int) -> Finding | None:
     if copies.samples - copies.held_out < max(CERTAIN * error, 0.02):
         return None
     figure = (
-        f"{copies.samples:.1%} of samples nearly copy a training example, {copies.held_out:.1%} of held-out data do"
+        f"{100 * copies.samples:.1f} % of samples nearly copy a training example, "
+        f"{100 * copies.held_out:.1f} % of held-out data do"
     )
     return Finding("memorising", figure, "train for fewer updates, on more data, or a smaller network")
 
 
-def _contrast(samples: Tensor, held_out: Tensor) -> Finding | None:
-    """Channel means or spreads that differ by more than the noise and a tenth of the spread."""
+def _shifted(samples: Tensor, held_out: Tensor, looked_at: Sequence[str]) -> Finding | None:
+    """Channel means or contrasts (spreads) that differ by more than the noise and a tenth of the spread."""
     for channel in range(samples.shape[1]):
         x, y = (side[:, channel].double().reshape(len(side), -1) for side in (samples, held_out))
         spread = float(y.std())
         rows = [
             (side.mean(1), side.std(1, correction=0) if side.shape[1] > 1 else side.mean(1).abs()) for side in (x, y)
         ]
-        for k, what in enumerate(("mean", "contrast")):
+        for k, what in enumerate(looked_at):
             a, b = rows[0][k], rows[1][k]
             error = float((a.var() / len(a) + b.var() / len(b)).sqrt())
             gap = float(a.mean() - b.mean())
@@ -112,28 +115,29 @@ def _dropped(modes: Modes | None) -> Finding | None:
     if not lacking.any():
         return None
     real, own = float(modes.real[lacking].sum()), float(modes.samples[lacking].sum())
-    figure = f"kinds that are {real:.1%} of real data are {own:.1%} of the samples"
+    figure = f"kinds that are {100 * real:.1f} % of real data are {100 * own:.1f} % of the samples"
     return Finding("mode-dropping", figure, "train longer, lower the guidance scale, or use --balance")
 
 
 def _blurred(samples: Tensor, held_out: Tensor) -> Finding | None:
-    """Less energy in differences of neighbouring pixels than real pictures have."""
+    """Less energy in differences of neighbouring pixels than real pictures of the same contrast have."""
     rough = [_roughness(side) for side in (samples, held_out)]
     error = math.hypot(*(float(r.std()) / len(r) ** 0.5 for r in rough))
     ratio = float(rough[0].mean() / rough[1].mean())
     if ratio > 0.8 or float(rough[1].mean() - rough[0].mean()) < CERTAIN * error:
         return None
-    figure = f"neighbouring pixels differ by {ratio:.0%} of what they do in real pictures (mean square)"
+    figure = f"neighbouring pixels differ by {100 * ratio:.0f} % of what they do in real pictures of like contrast"
     return Finding("blurred", figure, "train longer, take more sampling steps, or predict v or f instead of x0")
 
 
 def _roughness(x: Tensor) -> Tensor:
-    """The mean square difference of neighbouring pixels, by example (N,)."""
+    """The mean square difference of neighbouring pixels in units of the picture's variance, by example (N,)."""
 
-    def along(part: Tensor, d: int) -> Tensor:
-        return torch.diff(part.double(), dim=d).square().flatten(1).mean(1)
+    def of(part: Tensor) -> Tensor:
+        along = [torch.diff(part, dim=d).square().flatten(1).mean(1) for d in range(2, part.dim())]
+        return torch.stack(along).sum(0) / part.flatten(1).var(1).clamp_min(FLAT)
 
-    return torch.cat([torch.stack([along(part, d) for d in range(2, x.dim())]).sum(0) for part in x.split(BLOCK)])
+    return torch.cat([of(part.double()) for part in x.split(BLOCK)])
 
 
 def _overfitting(curve: Sequence[float]) -> Finding | None:

@@ -52,7 +52,7 @@ def looks(run: Path) -> list[dict[str, Any]]:
     return [e for e in entries if "by_time" in e]
 
 
-@pytest.mark.parametrize("select", ["held_out", "energy"])
+@pytest.mark.parametrize("select", ["held_out", pytest.param("energy", marks=pytest.mark.slow)])
 def test_the_weights_with_the_best_figure_are_kept_also_across_a_crash(
     select: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,8 +69,6 @@ def test_the_weights_with_the_best_figure_are_kept_also_across_a_crash(
     stopped_and_resumed(tmp_path / "torn", 33, monkeypatch, **wild)
     assert weights(tmp_path / "torn") == weights(tmp_path / "whole")
     assert looks(tmp_path / "torn") == entries
-    begin(tmp_path / "last", **{**wild, "select": "last"}).go()
-    assert weights(tmp_path / "last") != weights(tmp_path / "whole")
 
 
 def test_a_run_stops_when_its_figure_has_not_got_better_for_some_looks(tmp_path: Path) -> None:

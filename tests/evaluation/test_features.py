@@ -1,0 +1,58 @@
+"""Features: the same on every machine, in any blocks, and refused where they mean nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from reverie.core.errors import UserError
+from reverie.core.rng import Rng
+from reverie.evaluation import features
+
+SIGNS = "+++-+++--++--+++--++++-++++-+++-+--+"  # of the first four of the first layer's weights
+
+
+def noise(*shape: int) -> torch.Tensor:
+    return Rng(4).normal(torch.empty(*shape))
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (3, 8, 8), (1, 5, 6, 7), (2, 3)])
+def test_the_random_network_reads_signals_pictures_and_volumes_in_any_blocks(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = noise(10, *shape)
+    space = features.choose("random", x, None)
+    whole = space.of(x)
+    monkeypatch.setattr(features, "BLOCK", 3)
+    assert torch.allclose(space.of(x), whole, rtol=1e-12)
+    assert whole.shape == (10, features.DEPTH * features.WIDTH * 2 ** (len(shape) - 1))
+
+
+def test_the_random_network_is_one_and_the_same_everywhere() -> None:
+    """A single lit pixel shows the weights: their signs come from whole numbers, and these are they."""
+    x = torch.zeros(1, 1, 3, 3)
+    x[0, 0, 1, 1] = 1.0
+    first = features.choose("random", x, None).of(x)[0, : 4 * features.WIDTH]
+    lit = (
+        torch.nn.functional.conv2d(
+            x.double(),
+            Rng(0).fork("random features", 0).rademacher(torch.empty(features.WIDTH, 1, 3, 3, dtype=torch.float64)),
+            padding=1,
+        ).relu()
+        * (2 / 9) ** 0.5
+    )
+    assert torch.allclose(first, torch.nn.functional.adaptive_avg_pool2d(lit, 2).flatten())
+    signs = Rng(0).fork("random features", 0).rademacher(torch.empty(4, 1, 3, 3)).flatten().int()
+    assert "".join("+" if s > 0 else "-" for s in signs.tolist()) == SIGNS
+
+
+def test_features_are_chosen_by_what_the_data_are() -> None:
+    labels = torch.arange(60) % 3
+    assert features.choose("auto", noise(60, 2), labels).name == "values"
+    assert features.choose("auto", noise(60, 1, 8, 8), labels).name == "classifier"
+    assert features.choose("auto", noise(60, 1, 8, 8), None).name == "random"
+    assert features.choose("auto", noise(60, 1, 40), None).name == "pca"
+    with pytest.raises(UserError, match="pictures and signals"):
+        features.choose("random", noise(60, 5), None)
+    with pytest.raises(UserError, match="random"):
+        features.choose("inception", noise(60, 5), None)
