@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reverie.core.errors import UserError
 from reverie.core.rng import Rng
 from reverie.core.tensors import sum_features
 from reverie.denoisers import Denoiser, ImplicitDenoiser
@@ -28,7 +29,7 @@ from reverie.losses.times import Discrete
 class Adversarial(Loss):
     """The game over T = `steps` steps; `penalty` is γ.
 
-    Raises ValueError for options out of range, or for a denoiser without a critic.
+    Raises ValueError for options out of range, UserError for a denoiser without a critic.
     """
 
     steps: int = 4
@@ -40,7 +41,8 @@ class Adversarial(Loss):
 
     def __call__(self, denoiser: Denoiser, x0: Tensor, *, rng: Rng) -> Tensor:
         if not isinstance(denoiser, ImplicitDenoiser):
-            raise ValueError(f"the adversarial loss needs an implicit denoiser, not {type(denoiser).__name__}")
+            name = type(denoiser).__name__
+            raise UserError(f"the adversarial loss needs a critic: choose the denoiser 'implicit-denoiser', not {name}")
         process, t = denoiser.process, Discrete(steps=self.steps).draw(denoiser.process, rng, len(x0))
         s = ((t * self.steps).round() - 1) / self.steps
         xt = process.marginal(x0, t).sample(rng.fork("eps"))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from reverie.core.errors import UserError
 from reverie.core.rng import Rng
 from reverie.data import open_data
 from reverie.denoisers import Eps, ImplicitDenoiser, NetworkDenoiser
@@ -148,7 +149,7 @@ def test_what_cannot_play_is_refused():
     with pytest.raises(ValueError, match="steps"):
         Adversarial(steps=0)
     plain = NetworkDenoiser(Gaussian(VpLinear()), Mlp(shape=(2,), width=8), Eps())
-    with pytest.raises(ValueError, match="implicit denoiser"):
+    with pytest.raises(UserError, match="implicit-denoiser"):
         Adversarial()(plain, points(), rng=Rng(0))
     with pytest.raises(ValueError, match="latent"):
         ImplicitDenoiser(Gaussian(VpLinear()), Mlp(shape=(2,), width=8), X0(), Slope(), latent=0)
