@@ -116,6 +116,8 @@ def _check(arguments: argparse.Namespace, methods: list[str]) -> None:
         raise UserError(f"--v must be between 0 (beta-tilde) and 1 (beta), not {arguments.v:g}")
     if arguments.per_example and not arguments.per_example.endswith(".csv"):
         raise UserError(f"--per-example must name a .csv file, not '{arguments.per_example}'")
+    if arguments.per_example and not Path(arguments.per_example).absolute().parent.is_dir():
+        raise UserError(f"--per-example: there is no folder '{Path(arguments.per_example).parent}'")
     for name, users in FOR.items():
         if getattr(arguments, name) is not None and not set(users) & set(methods):
             raise UserError(f"--{name} is for method {' or '.join(users)}, not {', '.join(methods)}")
@@ -190,8 +192,8 @@ def _plan(model: Model, method: str, plan: Plan, parts: int) -> str:
         "ode": "exact divergence" if model.seen.dimensions <= scoring.EXACT_UP_TO else f"{effort.probes} probes",
         "importance": f"{effort.particles} paths of {scoring.PATHS} steps",
     }
-    several = " of each part" if parts > 1 else ""
-    return f"{method}: about {plan.expected} examples{several}, {each[method]} each, in {parts * plan.seconds:.0f} s"
+    several, seconds = " of each part" if parts > 1 else "", max(1.0, parts * plan.seconds)
+    return f"{method}: about {plan.expected} examples{several}, {each[method]} each, in {seconds:.0f} s"
 
 
 def _examples(arguments: argparse.Namespace, model: Model) -> tuple[Any, dict[str, Any]]:
@@ -251,7 +253,8 @@ def _tell(parts: list[Part], likelihood: Likelihood) -> None:
     print(f"method: {likelihood!r}")
     effective = parts[0].bound.details.get("effective")
     if effective is not None:
-        print(f"effective trajectories: {float(effective.mean()):.1f}")
+        few = "; with fewer than 2, the stated error of sampling is too small" if effective.mean() < 2 else ""
+        print(f"effective paths: {float(effective.mean()):.1f} of each example's{few}")
     mismatch = parts[0].bound.details.get("prior_mismatch")
     if mismatch is not None:
         print(f"prior: at most {float(mismatch.mean()):.4f} nats an example off the law of noised data")

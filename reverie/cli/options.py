@@ -137,5 +137,6 @@ def device(name: str | None) -> Any:
         chosen = torch.device(name)
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"the device '{name}' cannot be used here; this machine has: cpu, {best_device()}") from error
+        have = ", ".join(dict.fromkeys(("cpu", str(best_device()))))
+        raise UserError(f"the device '{name}' cannot be used here; this machine has: {have}") from error
     return chosen

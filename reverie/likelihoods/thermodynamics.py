@@ -19,7 +19,7 @@ from reverie.core.rng import Rng
 from reverie.core.tensors import mean_features
 from reverie.core.units import bits_per_dim
 from reverie.denoisers import Denoiser, gaussian
-from reverie.denoisers.terms import prior_term
+from reverie.denoisers.terms import prior_term, reverse_of
 from reverie.likelihoods.elbo import Elbo
 from reverie.processes import Gaussian
 
@@ -42,13 +42,16 @@ def entropy_bounds(process: Gaussian, steps: int, dimensions: int = 1) -> tuple[
 
 
 @torch.no_grad()
-def reverse_entropy(denoiser: Denoiser, x0: Tensor, *, steps: int, rng: Rng) -> Tensor:
-    """The mean entropy of the model's own reverse steps, i = 2 … T, nats (T − 1,) float64, at x_t ~ q(x_t | x_0)."""
+def reverse_entropy(denoiser: Denoiser, x0: Tensor, *, steps: int, rng: Rng, v: float | None = None) -> Tensor:
+    """The mean entropy of the model's own reverse steps, i = 2 … T, nats (T − 1,) float64, at x_t ~ q(x_t | x_0).
+
+    `v` overrides their variance with β^v β̃^(1−v), as in the bound.
+    """
     process, found = gaussian(denoiser), []
     for i in range(2, steps + 1):
         t, s = i / steps, (i - 1) / steps
         xt = process.marginal(x0, t).sample(rng.fork(i))
-        std = torch.as_tensor(process.reverse(denoiser(xt, t), xt, s, t).std).to(x0).expand_as(x0)
+        std = torch.as_tensor(reverse_of(denoiser, xt, s, t, v=v).std).to(x0).expand_as(x0)
         found.append((0.5 * LOG_2PI_E + std.to(torch.float64).log()).flatten(1).sum(1).mean())
     return torch.stack(found)
 

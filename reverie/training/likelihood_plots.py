@@ -54,7 +54,7 @@ def files_of(model: Model, results: Sequence[Result], *, evaluations: float) -> 
             each = 2 * (likelihood.terms or likelihood.steps) + RATES
             examples = min(64, max(4, int(evaluations / each)))
             plots["rate-distortion"] = tradeoff(model, likelihood, first.x0[:examples])
-            plots["entropy"] = entropy(model, first.x0[: min(8, examples)])
+            plots["entropy"] = entropy(model, likelihood, first.x0[: min(8, examples)])
     drawn = {f"{name}.png": plot.render() for name, plot in plots.items()}
     order = first.bound.total.argsort()
     for name, rows in (("most-likely.png", order[:64]), ("least-likely.png", order.flip(0)[:64])):
@@ -94,18 +94,18 @@ def tradeoff(model: Model, elbo: Elbo, x0: Tensor, *, seed: int = 0) -> Plot:
     return Plot("rate, bits per dimension", "distortion, RMSE in the data's units", series, {"t": found.t.tolist()})
 
 
-def entropy(model: Model, x0: Tensor, *, steps: int = 50, seed: int = 0) -> Plot:
-    """The entropy of the model's reverse steps between its bounds, nats per dimension by time.
+def entropy(model: Model, elbo: Elbo, x0: Tensor, *, steps: int = 50, seed: int = 0) -> Plot:
+    """The entropy of reverse steps with the bound's variance between its own bounds, nats per dimension by time.
 
     Reference: Sohl-Dickstein et al. 2015, arXiv:1503.03585, section 2.6.
     """
     device = next(model.parameters()).device
     low, high = entropy_bounds(gaussian(model), steps)
-    own = reverse_entropy(model, x0.to(device), steps=steps, rng=Rng(seed).fork("entropy")) / x0[0].numel()
+    own = reverse_entropy(model, x0.to(device), steps=steps, rng=Rng(seed).fork("entropy"), v=elbo.v) / x0[0].numel()
     t = (torch.arange(2, steps + 1, dtype=torch.float64) / steps).tolist()
     series = {
         "forward step (variance β)": (t, high.tolist()),
-        "the model's reverse step": (t, own.tolist()),
         "bridge (variance β̃)": (t, low.tolist()),
+        "the model's reverse step": (t, own.tolist()),
     }
     return Plot(TIME, "entropy, nats per dimension", series)

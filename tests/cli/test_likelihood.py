@@ -57,7 +57,7 @@ def test_four_methods_stand_side_by_side(run: Path, tmp_path: Path, capsys: pyte
     assert set(curves) == {"terms-elbo", "terms-vlb", "rate-distortion", "entropy"}
     rate, distortion = curves["rate-distortion"]["series"]["progressive decoding"]
     assert len(rate) == len(distortion) == len(curves["rate-distortion"]["beside"]["t"])
-    (_, high), (_, own), (_, low) = curves["entropy"]["series"].values()
+    (_, high), (_, low), (_, own) = curves["entropy"]["series"].values()
     assert all(a <= b + 1e-6 <= c + 2e-6 for a, b, c in zip(low, own, high, strict=True))
 
 
@@ -120,6 +120,7 @@ def test_the_clock_stops_between_chunks_and_gives_at_least_one(run: Path) -> Non
         (["--budget", "0"], "--budget must be seconds above 0"),
         (["--v", "2"], "--v must be between 0"),
         (["--per-example", "a.txt"], "must name a .csv file"),
+        (["--per-example", "nowhere/a.csv"], "--per-example: there is no folder 'nowhere'"),
         (["--data", "moons"], "shape"),
         (["--probes", "4"], "--probes is for method ode, not elbo"),
         (["--schedule", "learned"], "--schedule is for method vlb, not elbo"),

@@ -32,6 +32,8 @@ def test_the_true_reverse_entropy_lies_between_its_bounds(schedule: Schedule, st
     assert (true <= high + 1e-9).all()
     if std == 1.0:
         assert torch.allclose(true, high)
+    fixed = [reverse_entropy(denoiser, x0, steps=50, rng=Rng(1), v=v) for v in (0.0, 1.0)]
+    assert torch.allclose(torch.stack(fixed), torch.stack((low, high)))
     if std == 1e-4 and not isinstance(schedule, LinearBeta):
         assert torch.allclose(true, low, atol=2e-3)
 
