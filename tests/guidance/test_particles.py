@@ -22,6 +22,7 @@ from reverie.guidance import (
     linear_posterior,
     systematic,
 )
+from reverie.metrics import energy_distance
 from reverie.processes import Gaussian, VpLinear
 from reverie.samplers import Karras
 from reverie.training.smc import smc
@@ -157,3 +158,26 @@ def test_what_cannot_be_weighed_is_refused():
         Particles(8, threshold=2.0)
     with pytest.raises(ValueError, match="no multiple of 8"):
         Particles(8).init(PiGdm(mixture(), SEEN), torch.zeros(9, 2).double())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dims", "steps"), [(2, 100), (16, 200)])
+def test_ten_thousand_particles_are_as_near_to_the_posterior_as_exact_draws(dims, steps):
+    """Their energy distance to exact draws against that between exact draws, whose spread falls as 1/n."""
+    count, small = 10_000, 1000
+    means = 0.6 * Rng(0).fork("means").normal(torch.empty(4, dims, dtype=torch.float64))
+    stds = 0.2 + 0.4 * Rng(0).fork("stds").uniform(4, dims)
+    data = Mixture(PROCESS, torch.tensor([0.4, 0.3, 0.2, 0.1]).double(), means, stds)
+    seen = Matrix.random(0.5, (dims,), seed=3)
+    observation = Observation(seen, seen.apply(means[:1]), noise=0.2)
+    truth = linear_posterior(data, observation)
+    outcome = smc(
+        MomentMatching(data, observation, iterations=10), (1, dims), rng=Rng(6), particles=Particles(count),
+        times=Karras(sigma_min=0.01).times(PROCESS, steps), x1=Rng(5).normal(torch.empty(count, dims).double()),
+    )  # fmt: skip
+    pairs = [truth.sample(2 * small, Rng(20 + i))[0] for i in range(20)]
+    noise = torch.tensor([energy_distance(p[:small], p[small:]) for p in pairs]).std() * small / count
+    drawn, exact = outcome.draw(Rng(7))[0], truth.sample(count, Rng(3))[0]
+    assert energy_distance(drawn, exact) < 4 * noise
+    moved = drawn + 0.05 * drawn.std(0)
+    assert energy_distance(moved, exact) > 4 * noise
