@@ -21,6 +21,7 @@ from torch import Tensor
 from reverie.data import open_data
 from reverie.data.builtin import draw
 from reverie.metrics import copy_shares, energy_distance
+from reverie.samplers import Grid, Sampler
 from reverie.training.folder import environment
 from reverie.training.model import Model, load
 
@@ -28,14 +29,16 @@ RESULT = Path(__file__).parent / "results" / "main_job.json"
 ROUNDS = 10  # pairs of real samples for the floor
 
 
-def digits(model: Model, *, per_class: int = 100, steps: int = 20) -> dict[str, object]:
+def digits(
+    model: Model, *, steps: int | None, sampler: Sampler | None = None, grid: Grid | None = None, per_class: int = 100
+) -> dict[str, object]:
     """Label accuracy of class-conditional samples, by class, and near copies beside those of held-out images."""
     real, labels = load_digits(return_X_y=True)
     judge = SVC(gamma=0.001)
     unseen = float(cross_val_score(judge, real, labels, cv=5).mean())
     judge.fit(real, labels)
     count = 10 * per_class
-    x = model.draw(count, label="each", steps=steps, seed=1)
+    x = model.draw(count, label="each", steps=steps, sampler=sampler, grid=grid, seed=1)
     wanted = torch.arange(count) % 10
     right = torch.from_numpy(judge.predict(model.spec.scale.decode(x).double().flatten(1).numpy())).eq(wanted)
     data = open_data("digits")
@@ -82,7 +85,7 @@ def main() -> None:
     parser.add_argument("swiss_roll", nargs="?", help="a run of swiss-roll")
     chosen = parser.parse_args()
     made = {key: value for key, value in environment().items() if key != "command"}
-    result: dict[str, object] = {"environment": made, "digits": digits(load(chosen.digits))}
+    result: dict[str, object] = {"environment": made, "digits": digits(load(chosen.digits), steps=20)}
     if chosen.swiss_roll:
         result["swiss_roll"] = swiss_roll(load(chosen.swiss_roll))
     text = json.dumps(result, indent=1)

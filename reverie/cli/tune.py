@@ -21,7 +21,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("model", metavar="MODEL", help="a run folder or a model folder")
     parser.add_argument("--steps", type=int, default=10, metavar="N", help="network evaluations (default: 10)")
     parser.add_argument(
-        "--starts", type=int, metavar="N", help="trajectories to measure on (default: 16 images or more)"
+        "--starts", type=int, metavar="N", help="trajectories to measure on (default: 16 large images to 1024 points)"
     )
     parser.add_argument("--effort", type=int, default=6, metavar="N", help="rounds of moving the times (default: 6)")
     parser.add_argument(

@@ -9,7 +9,7 @@ from reverie.samplers.ddim import Ddim
 from reverie.samplers.grids import Angle, Fitted, Grid, Karras, Leading, LogSnr, Quadratic, Trailing, Uniform
 from reverie.samplers.langevin import AnnealedLangevin, PredictorCorrector, langevin, metropolis_langevin
 from reverie.samplers.latent import encode, interpolate
-from reverie.samplers.multistep import Adams, Deis, DpmMultistep, DpmNoise
+from reverie.samplers.multistep import Adams, Deis, DpmMultistep, DpmNoise, Learned
 from reverie.samplers.ode import Euler, Heun, RungeKutta
 from reverie.samplers.sde import Churn, EulerMaruyama, ReverseDiffusion, SdeDpm
 from reverie.samplers.singlestep import DpmSinglestep, DpmSolver
@@ -37,6 +37,7 @@ __all__ = [
     "Heun",
     "Karras",
     "Leading",
+    "Learned",
     "LogSnr",
     "PredictorCorrector",
     "Quadratic",

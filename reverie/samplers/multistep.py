@@ -66,12 +66,16 @@ class Multistep(Sampler, ABC):
         schedule = gaussian(denoiser).schedule
         x0 = denoiser(x, t).mean
         history: History = ((t, self.value(schedule, x, x0, t)), *state)[: self.order]
-        if len(history) == 1:
-            keep, pull, _ = ddim_coefficients(schedule, t, s)
-            return combine(x, keep, (pull,), (x0,)), history
+        return self.combined(schedule, x, x0, s, history), history
+
+    def combined(self, schedule: Schedule, x: Tensor, x0: Tensor, s: float, history: History) -> Tensor:
+        """x_s from the values so far, the newest of them at t."""
         times, values = nodes_of(history)
-        keep, weights = self.weights(schedule, times, t, s)
-        return combine(x, keep, weights, values), history
+        if len(history) == 1:
+            keep, pull, _ = ddim_coefficients(schedule, times[0], s)
+            return combine(x, keep, (pull,), (x0,))
+        keep, weights = self.weights(schedule, times, times[0], s)
+        return combine(x, keep, weights, values)
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,53 @@ class Adams(Multistep):
 
     def weights(self, schedule: Schedule, nodes: tuple[float, ...], t: float, s: float) -> Weights:
         return angle_weights(schedule, nodes, t, s)
+
+
+@dataclass(frozen=True)
+class Learned(Sampler):
+    """The most general linear method: every value so far, with weights that `reverie tune` has fitted to one model.
+
+    x_s = (n_s/n_t) x_t + n_s Σ_{j ≤ i} w_ij v̂(t_j) in step i,   n = √(α² + σ²),   v̂ = (z cos θ − x̂_0)/sin θ
+    `weights` holds the rows of w one after the other (1, 2, …, N numbers) for the steps of `times`; on any other times
+    it is `Adams` of order 3. Every multistep method, with or without a corrector, is a choice of w.
+    Reference: Shaul et al. 2024, arXiv:2403.01329, section 3 (non-stationary solvers).
+    """
+
+    times: tuple[float, ...] = ()
+    weights: tuple[float, ...] = ()
+    order: ClassVar[int] = 3
+    stochastic: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        steps = max(0, len(self.times) - 1)
+        if len(self.weights) != steps * (steps + 1) // 2:
+            raise ValueError(f"{steps} steps need {steps * (steps + 1) // 2} weights, not {len(self.weights)}")
+
+    def init(self, denoiser: Denoiser, x: Tensor, *, rng: Rng | None = None) -> State:
+        return ()
+
+    def step(
+        self, denoiser: Denoiser, x: Tensor, t: float, s: float, *, state: State, rng: Rng
+    ) -> tuple[Tensor, State]:
+        if s == t:
+            return x, state
+        schedule = gaussian(denoiser).schedule
+        x0 = denoiser(x, t).mean if point(schedule, t)[1] else x
+        history: History = ((t, angular_velocity(schedule, x, x0, t)), *state)
+        row = self._row(history, s)
+        if row:
+            (_, norm_t), (_, norm) = angle(schedule, t), angle(schedule, s)
+            weights = tuple(norm * w for w in row)
+            return combine(x, norm / norm_t, weights, nodes_of(history)[1]), history
+        usual = Adams(self.order)
+        return usual.combined(schedule, x, x0, s, history[: self.order]), history[: self.order]
+
+    def _row(self, history: History, s: float) -> tuple[float, ...]:
+        """The weights of the values so far, the newest first; empty off the fitted times."""
+        count = len(history)
+        if self.times[: count + 1] != (*(t for t, _ in reversed(history)), s):
+            return ()
+        return self.weights[count * (count - 1) // 2 : count * (count + 1) // 2]
 
 
 def with_signal(schedule: Schedule, nodes: tuple[float, ...]) -> tuple[float, ...]:

@@ -1,19 +1,21 @@
-"""Choosing grid and solver for one model: by the distance to its own exact trajectories' end points.
+"""Choosing grid and solver for one model: by the distance to its own exact trajectories.
 
-From the same noise, a many-step solution of the model's probability-flow ODE is the truth. Every candidate solver is
-tried on every candidate grid; the best few then have their times moved, one at a time, in λ = log(α/σ), each move kept
-if the root mean square distance to the truth falls. The model itself is not touched.
-References: Watson et al. 2021, arXiv:2106.03802; Sabour et al. 2024, arXiv:2404.14507 (fitted grids); here the error
-that is made small is the one at the end, measured, not a bound on it.
+From the same noise, a many-step solution of the model's probability-flow ODE is the truth. Every solver is tried on
+every grid; then the weights of a general linear solver are fitted (`Learned`), step after step: those with which the
+walk, from where it has come to, is nearest the exact trajectory, by least squares. The times themselves are moved in
+λ = log(α/σ), one at a time, the weights fitted anew, while the root mean square distance at the end falls. The model
+is not touched. References: Shaul et al. 2024, arXiv:2403.01329 (learned linear solvers); Watson et al. 2021,
+arXiv:2106.03802, and Sabour et al. 2024, arXiv:2404.14507 (fitted grids; here the error at the end itself is measured).
 """
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,13 +25,13 @@ from reverie.denoisers import Denoiser, gaussian
 from reverie.processes import Schedule
 from reverie.samplers.base import Sampler, trajectory
 from reverie.samplers.corrected import AdamsMoulton, UniPc
-from reverie.samplers.exponential import point, time_at
+from reverie.samplers.exponential import angle, angle_weights, point, time_at
 from reverie.samplers.grids import Angle, Fitted, Grid, Karras, LogSnr, Uniform
-from reverie.samplers.multistep import Adams, Deis, DpmMultistep, DpmNoise
-from reverie.samplers.ode import Heun, RungeKutta
+from reverie.samplers.multistep import Adams, Deis, DpmMultistep, DpmNoise, Learned, combine
+from reverie.samplers.ode import Heun, RungeKutta, velocity
 
 SOLVERS: tuple[Sampler, ...] = (
-    *(AdamsMoulton(k) for k in (1, 2, 3)),
+    *(AdamsMoulton(k) for k in (1, 2, 3, 4)),
     *(Adams(k) for k in (2, 3)),
     *(UniPc(2), UniPc(2, midpoint=True), UniPc(3)),
     *(DpmMultistep(2), DpmMultistep(2, midpoint=True), DpmMultistep(3), DpmNoise(2)),
@@ -37,6 +39,8 @@ SOLVERS: tuple[Sampler, ...] = (
 )
 # The ones that win on exact denoisers, for a network whose every evaluation takes time.
 FEW = (AdamsMoulton(1), AdamsMoulton(2), AdamsMoulton(3), UniPc(2), DpmMultistep(2, midpoint=True), Deis(3))
+# How many of the grids have their times moved; the ridge of the weights, relative to the values' mean square.
+KEEP, RIDGE = 3, 1e-8
 GRIDS: tuple[Grid, ...] = (
     Uniform(),
     *(Angle(power) for power in (1.0, 1.5, 2.0, 3.0)),
@@ -66,9 +70,63 @@ def end_point(denoiser: Denoiser, sampler: Sampler, x1: Tensor, times: list[floa
     return last.x
 
 
-def reference(denoiser: Denoiser, x1: Tensor, *, steps: int = 60) -> Tensor:
-    """The end points of the model's ODE by 4 `steps` evaluations of Kutta's method in the angle."""
-    return end_point(denoiser, RungeKutta("kutta4"), x1, Angle(2.0).times(denoiser.process, steps))
+class Path(NamedTuple):
+    """Exact trajectories: falling angles θ_k, and z and v̂ = dz/dθ there (at θ = 0 the v̂ before it)."""
+
+    angles: tuple[float, ...]
+    places: tuple[Tensor, ...]
+    slopes: tuple[Tensor, ...]
+
+    @property
+    def end(self) -> Tensor:
+        return self.places[-1]
+
+    def at(self, theta: float) -> Tensor:
+        """z at the angle θ, by cubic Hermite interpolation."""
+        k = next(k for k, nxt in enumerate(self.angles[1:]) if nxt <= theta)
+        h = self.angles[k + 1] - self.angles[k]
+        u = (theta - self.angles[k]) / h
+        first = combine(self.places[k], (1 + 2 * u) * (1 - u) ** 2, (u * (1 - u) ** 2 * h,), (self.slopes[k],))
+        last = combine(self.places[k + 1], u * u * (3 - 2 * u), (u * u * (u - 1) * h,), (self.slopes[k + 1],))
+        return first + last
+
+
+@torch.inference_mode()
+def reference(denoiser: Denoiser, x1: Tensor, *, steps: int = 60) -> Path:
+    """The trajectories of the model's ODE by 4 `steps` evaluations of Kutta's method in the angle."""
+    schedule = gaussian(denoiser).schedule
+    walk = trajectory(denoiser, RungeKutta("kutta4"), x1, Angle(2.0).times(denoiser.process, steps), rng=Rng(0))
+    points = [(angle(schedule, step.t), step.x, step.t) for step in walk]
+    slopes = [velocity(denoiser, schedule, x, t) for _, x, t in points[:-1]]
+    places = tuple(x / norm for (_, norm), x, _ in points)
+    return Path(tuple(theta for (theta, _), _, _ in points), places, (*slopes, slopes[-1]))
+
+
+@torch.inference_mode()
+def fit_weights(
+    denoiser: Denoiser, x1: Tensor, path: Path, times: tuple[float, ...], rows: slice = slice(None)
+) -> tuple[Learned, float]:
+    """The weights nearest the exact trajectories on these times, and the root mean square distance at the end.
+
+    w_i = Adams' + argmin_d |z(θ_{i+1}) − z_i − Σ_j (Adams' + d_j) v̂_j|² + ridge |d|², over some of the rows.
+    """
+    schedule = gaussian(denoiser).schedule
+    weights: list[float] = []
+    x, nodes, values = x1, tuple[float, ...](), tuple[Tensor, ...]()
+    for t, s in itertools.pairwise(times):
+        nodes, values = (t, *nodes), (velocity(denoiser, schedule, x, t), *values)
+        keep, (theta, norm) = angle(schedule, s)[1] / angle(schedule, t)[1], angle(schedule, s)
+        plain = torch.zeros(len(values), dtype=torch.float64)
+        usual = angle_weights(schedule, nodes[: Learned.order], t, s)[1]
+        plain[: len(usual)] = torch.tensor(usual).double() / norm
+        terms = torch.stack([value[rows].double().flatten() for value in values], 1).cpu()
+        missing = (path.at(theta) - x * (keep / norm))[rows].double().flatten().cpu() - terms @ plain
+        square = terms.T @ terms
+        ridge = RIDGE * square.diagonal().mean() * torch.eye(len(square), dtype=torch.float64)
+        row = (plain + torch.linalg.solve(square + ridge, terms.T @ missing)).tolist()
+        weights += row
+        x = combine(x, keep, tuple(norm * w for w in row), values)
+    return Learned(times, tuple(weights)), distance(x[rows], path.end[rows])
 
 
 def evaluations(sampler: Sampler, steps: int) -> int:
@@ -158,7 +216,6 @@ def tune(
     x1: Tensor,
     budget: int,
     *,
-    keep: int = 4,
     rounds: int = 24,
     solvers: tuple[Sampler, ...] = SOLVERS,
     progress: Callable[[str], None] | None = None,
@@ -170,33 +227,29 @@ def tune(
     """
     schedule = gaussian(denoiser).schedule
     say = progress or (lambda line: None)
-    truth = reference(denoiser, x1)
+    path = reference(denoiser, x1)
     cut = max(1, len(x1) * 3 // 4)
     seen, unseen = slice(cut), slice(cut, None) if cut < len(x1) else slice(None)
     say(f"trying {len(solvers)} solvers on {len(GRIDS)} grids")
-    found = sorted(survey(denoiser, x1, truth, budget, solvers=solvers, rows=seen), key=lambda choice: choice.error)
-    fitted: list[Choice] = []
-    for choice in _varied(found, keep):
-        error = functools.partial(_of_times, denoiser, choice.sampler, x1, truth, seen)
-        times, value = fit_times(schedule, choice.times, error, rounds=rounds)
-        say(f"{choice.label}: {choice.error:.4g}, fitted {value:.4g}")
-        fitted.append(Choice(choice.sampler, times, value, f"{choice.sampler!r} on fitted times"))
-    candidates = [*fitted, found[0]]
-    held_out = [_error(denoiser, c.sampler, x1, c.times, truth, unseen) for c in candidates]
+    found = survey(denoiser, x1, path.end, budget, solvers=solvers, rows=seen)
+    plain = min(found, key=lambda choice: choice.error)
+
+    def fitted(times: tuple[float, ...]) -> float:
+        return fit_weights(denoiser, x1, path, times, seen)[1]
+
+    begin = sorted((fitted(times), times) for times in _placed(denoiser, budget))
+    candidates = [plain]
+    for error, times in begin[:KEEP]:
+        times, value = fit_times(schedule, times, fitted, rounds=rounds)
+        say(f"weights fitted: {error:.4g}, and times: {value:.4g}")
+        candidates.append(Choice(fit_weights(denoiser, x1, path, times, seen)[0], times, value, "learned weights"))
+    held_out = [_error(denoiser, c.sampler, x1, c.times, path.end, unseen) for c in candidates]
     shown = [Choice(c.sampler, c.times, e, c.label) for c, e in zip(candidates, held_out, strict=True)]
-    return min(shown, key=lambda choice: choice.error), shown[-1]
+    return min(shown, key=lambda choice: choice.error), shown[0]
 
 
-def _of_times(
-    denoiser: Denoiser, sampler: Sampler, x1: Tensor, truth: Tensor, rows: slice, times: tuple[float, ...]
-) -> float:
-    return _error(denoiser, sampler, x1, times, truth, rows)
-
-
-def _varied(found: list[Choice], keep: int) -> Iterator[Choice]:
-    """The best choices, at most two with one solver."""
-    used: list[Sampler] = []
-    for choice in found:
-        if len(used) < keep and used.count(choice.sampler) < 2:
-            used.append(choice.sampler)
-            yield choice
+def _placed(denoiser: Denoiser, steps: int) -> Iterator[tuple[float, ...]]:
+    """Times to begin from: the grids', of those that can place so many."""
+    for grid in (*GRIDS, *(Angle(power) for power in (1.25, 1.75, 2.5))):
+        with contextlib.suppress(ValueError):
+            yield tuple(grid.times(denoiser.process, steps))

@@ -7,6 +7,7 @@ Solver and grid are fitted to the model's own trajectories (Watson et al. 2021, 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from reverie.core.rng import Rng
 from reverie.data import Dataset, open_data
 from reverie.denoisers import Condition, Denoiser
 from reverie.processes import Gaussian
-from reverie.samplers import chunk_size, tune
+from reverie.samplers import tune
 from reverie.samplers.base import prior
 from reverie.samplers.tuning import FEW, Choice
 from reverie.training import snapshots
@@ -42,19 +43,19 @@ def tune_model(
 ) -> tuple[Choice, Choice]:
     """The best fitted choice for a number of denoiser calls, and the best unfitted one.
 
-    `starts` trajectories (default: 16 images, up to 512 points), labels in turn; `effort` is how often each time of
-    the grid is moved. Raises UserError for a process that is not Gaussian or fewer than 2 evaluations.
+    `starts` trajectories (default: 16 of large images, 1,024 of points), labels in turn; `effort` is how often each
+    time of the grid is moved. Raises UserError for a process that is not Gaussian or fewer than 2 evaluations.
     """
     if not isinstance(model.process, Gaussian):
         raise UserError(f"a grid can be fitted to Gaussian noise only, not to '{type(model.process).__name__.lower()}'")
     if evaluations < 2:
         raise UserError(f"--steps must be at least 2, not {evaluations}")
-    count = starts or max(16, min(512, chunk_size(tuple(model.seen.shape))))
+    count = starts or max(16, min(1024, 8192 // max(1, math.prod(model.seen.shape))))
     labels = model.labels(count, None)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     denoiser: Denoiser = model if labels is None else model.given(Condition(labels.to(device)))
     x1 = prior(model, (count, *model.seen.shape)).sample(Rng(seed).fork("tune"))
-    return tune(denoiser.eval(), x1, evaluations, keep=2, rounds=effort, solvers=FEW, progress=progress)
+    return tune(denoiser.eval(), x1, evaluations, rounds=effort, solvers=FEW, progress=progress)
 
 
 def keep_choice(folder: str | Path, choice: Choice) -> Path:

@@ -15,6 +15,7 @@ from reverie.samplers import (
     Ancestral,
     BrownianPath,
     Heun,
+    Learned,
     LogSnr,
     Refinable,
     RungeKutta,
@@ -24,6 +25,8 @@ from reverie.samplers import (
     interpolate,
     trajectory,
 )
+from reverie.samplers.exponential import angle
+from reverie.samplers.ode import velocity
 
 
 def oracle(schedule: Schedule | None = None) -> Mixture:
@@ -43,6 +46,26 @@ def start(count: int = 64) -> torch.Tensor:
 def end(sampler, times, seed=0, x=None):
     *_, last = trajectory(oracle(), sampler, start() if x is None else x, times, rng=Rng(seed))
     return last
+
+
+def test_a_learned_solver_weighs_all_values_so_far_and_is_adams_on_other_times():
+    denoiser, times = oracle(), (1.0, 0.6, 0.3, 0.0)
+    rows = ((-0.5,), (-0.7, 0.1), (-0.6, 0.2, -0.05))
+    schedule, z, values = denoiser.process.schedule, start(), []
+    for (t, _), row in zip(itertools.pairwise(times), rows, strict=True):
+        norm = angle(schedule, t)[1]
+        values.insert(0, velocity(denoiser, schedule, z * norm, t))
+        z = z + sum(w * v for w, v in zip(row, values, strict=True))
+    learned = Learned(times, tuple(w for row in rows for w in row))
+    assert torch.allclose(end(learned, times).x, z, atol=1e-12)
+    other = Uniform().times(denoiser.process, 7)
+    assert torch.equal(end(learned, other).x, end(Adams(3), other).x)
+    assert not torch.allclose(end(Adams(3), times).x, z, atol=1e-2)
+
+
+def test_a_learned_solver_refuses_a_table_of_the_wrong_size():
+    with pytest.raises(ValueError, match="2 steps need 3 weights, not 2"):
+        Learned((1.0, 0.5, 0.0), (0.1, 0.2))
 
 
 def test_a_brownian_path_has_independent_increments_of_the_right_variance():
