@@ -33,6 +33,7 @@ OPTIONAL = {
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
 FORBIDDEN_CALLS = {"eval", "exec", "__import__", "compile"}
 LONGEST_FILE = 300
+CONTRACTS = {"Process", "Gaussian", "Schedule"}  # of the processes, what losses, samplers and likelihoods may name
 
 
 def files(root: Path) -> list[Path]:
@@ -142,12 +143,35 @@ def too_long(root: Path, path: Path, tree: ast.Module) -> Iterator[str]:
         yield f"{path}: {lines} lines; {LONGEST_FILE} at most"
 
 
+def process_branches(root: Path, path: Path, tree: ast.Module) -> Iterator[str]:
+    """One bound, one ancestral sampler: these rooms know the contracts, and may only refuse what is not Gaussian."""
+    if room_of(root, path) not in ("losses", "samplers", "likelihoods"):
+        return
+    for module, node in imports(tree):
+        if module.startswith("reverie.processes") and isinstance(node, ast.ImportFrom):
+            for name in {alias.name for alias in node.names} - CONTRACTS:
+                yield f"{path}:{node.lineno}: knows the process {name}"
+    refusals = {
+        id(node.test.operand)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If)
+        and isinstance(node.test, ast.UnaryOp)
+        and isinstance(node.test.op, ast.Not)
+        and isinstance(node.body[0], ast.Raise)
+        and not node.orelse
+    }
+    for node in ast.walk(tree):
+        asks = isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass")
+        if asks and ast.unparse(node.args[1]) in CONTRACTS and id(node) not in refusals:
+            yield f"{path}:{node.lineno}: branches on the kind of process: {ast.unparse(node)}"
+
+
 def broken(root: Path, rule) -> list[str]:
     found = [breach for path in files(root) for breach in rule(root, path, ast.parse(path.read_text(encoding="utf-8")))]
     return [breach.replace(f"{root}/", "") for breach in found]
 
 
-RULES = [layer_breaches, late_imports, foreign_code, undocumented, too_long]
+RULES = [layer_breaches, late_imports, foreign_code, undocumented, too_long, process_branches]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -168,6 +192,10 @@ WRONG = {
     "torch pickles": (foreign_code, "data/a.py", '"""D."""\nimport torch\ntorch.load("x", weights_only=False)\n'),
     "yaml": (foreign_code, "data/a.py", '"""D."""\nimport yaml\nyaml.load("x")\n'),
     "no docstring": (undocumented, "data/a.py", '"""D."""\nclass A:\n    pass\n'),
+    "a sampler of one process": (process_branches, "samplers/a.py", "from reverie.processes import Binomial\n"),
+    "a bound of one process": (process_branches, "likelihoods/a.py", "from reverie.processes.blur import Blur\n"),
+    "a loss that asks": (process_branches, "losses/a.py", "f = lambda p: 1 if isinstance(p, Gaussian) else 2\n"),
+    "a refusal that goes on": (process_branches, "samplers/a.py", "if not isinstance(process, Gaussian):\n    x = 2\n"),
     "a long file": (too_long, "data/a.py", '"""D."""\n' + "x = 1\n" * LONGEST_FILE),
 }
 

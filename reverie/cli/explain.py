@@ -17,6 +17,9 @@ PAGES = {
     "paths": "paths",
     "fokker-planck": "fokker_planck",
     "jarzynski": "jarzynski",
+    "chains": "chains",
+    "blur": "blurring",
+    "vae": "autoencoder",
 }
 DESCRIPTION = "Show a page of the theory: its numbers are computed now, its picture is written beside you."
 

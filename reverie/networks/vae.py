@@ -151,10 +151,10 @@ class ConvVae(Vae):
         shape: tuple[int, ...],
         bins: int = 0,
         latent: int = 4,
-        width: int = 32,
-        depth: int = 1,
-        levels: int = 1,
-        patch: int = 2,
+        width: int = 48,
+        depth: int = 2,
+        levels: int = 0,
+        patch: int = 4,
     ) -> None:
         at_least(latent=(latent, 1), width=(width, 1), depth=(depth, 1), levels=(levels, 0), patch=(patch, 1))
         if not 2 <= len(shape) <= 4 or min(shape) < 1:

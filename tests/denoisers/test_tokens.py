@@ -10,8 +10,9 @@ from reverie.core.rng import Rng
 from reverie.denoisers import Condition, FiniteData, TokenDenoiser
 from reverie.likelihoods import Elbo
 from reverie.losses import CrossEntropy
-from reverie.networks import Mlp, Unet
+from reverie.networks import Dit, Mlp, Unet
 from reverie.processes import Absorbing, Binomial, DiscretizedGaussian, Uniform
+from reverie.training.fitting import fit
 
 PROCESSES = [Binomial(prior_one=0.3), Uniform(bins=5), Absorbing(bins=5), DiscretizedGaussian(bins=5)]
 every_process = pytest.mark.parametrize("process", PROCESSES, ids=lambda p: type(p).__name__)
@@ -47,6 +48,20 @@ def test_what_is_not_masked_is_known_and_the_mask_is_never_believed():
     assert float(probs[0, 2, 5]) == 0
     drawn = process.reverse(made(xt, 0.7), xt, 0.0, 0.7).sample(Rng(0))
     assert int(state(drawn, 5).max()) < 5
+
+
+@pytest.mark.parametrize("network", [Mlp, Unet, Dit], ids=lambda n: n.__name__)
+def test_every_kind_of_network_reads_tokens_and_joins_them(network):
+    """Words of one letter four times: who sees one letter knows the rest."""
+    process, options = Absorbing(bins=3), {"patch": 1} if network is Dit else {}
+    asked, outputs = TokenDenoiser.asks((1, 4), {"width": 8})
+    made = TokenDenoiser(process, network(shape=asked, outputs=outputs, width=16, depth=1, **options), width=8)
+    words = level(torch.arange(3)[:, None, None].expand(-1, 1, 4), 3, torch.empty(0))
+    loss = CrossEntropy(bound=0.0, auxiliary=1.0)
+    list(fit(made, loss, lambda n, rng: words[rng.integers(n, 3)], updates=150, size=24, rate=1e-2))
+    seen = level(torch.tensor([[[k, 3, 3, 3]] for k in range(3)]), 3, torch.empty(0))
+    believed = made(seen, 0.7).probs[:, 0, 1:]
+    assert all(float(believed[k, :, k].min()) > 0.9 for k in range(3))
 
 
 @every_process

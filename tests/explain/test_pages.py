@@ -52,6 +52,33 @@ def test_the_fokker_planck_page_keeps_the_mass_and_meets_the_marginals():
     assert all(value < 0.03 for value in values(page, "backward equation"))
 
 
+def test_chains_pay_for_taking_elements_one_by_one_the_less_the_more_steps():
+    page = explain.chains()
+    truth = values(page, "truth")[0]
+    for name in ("uniform", "absorbing"):
+        bounds = values(page, name)
+        assert bounds[0] == pytest.approx(2 * truth, rel=0.05)
+        assert bounds == sorted(bounds, reverse=True)
+        assert truth < bounds[-1] < 1.1 * truth
+
+
+def test_fine_detail_drowns_first_and_no_blur_is_the_gaussian_process():
+    page = explain.blurring()
+    times = values(page, "signal = noise")
+    assert times == sorted(times, reverse=True)
+    assert times[0] > times[-1]
+    assert values(page, "largest difference")[0] < 1e-9
+    assert values(page, "frequency 31")[0] < 0.1 * values(page, "power left at t = 0.5, frequency 1")[0]
+
+
+def test_the_autoencoder_page_keeps_its_bounds_above_the_truth():
+    numbers = explain.autoencoder().numbers
+    truth, bound, tight, gap = (numbers[name] for name in list(numbers)[:2] + list(numbers)[-2:])
+    assert truth - 0.03 < tight < bound
+    assert bound - truth < 0.6
+    assert 0 < gap < bound - truth + 0.05
+
+
 def test_the_verb_lists_the_pages_that_there_are_and_writes_a_picture(tmp_path, capsys):
     assert set(verb.PAGES.values()) == {name for name in explain.__all__ if name != "Page"}
     assert main(["explain", "reverse-step", "--out", str(tmp_path / "page.png")]) == 0
