@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from reverie.metrics.frechet import pair
@@ -38,6 +37,8 @@ def modes(samples: Tensor, real: Tensor, *, cells: int | None = None, seed: int 
 
     Raises ValueError where a side has fewer rows than there are cells.
     """
+    from sklearn.cluster import KMeans  # takes a second to load, and training needs it not
+
     x, y = pair(samples, real)
     count = cells or max(10, min(100, len(x) // 30))
     if min(len(x), len(y)) < count:

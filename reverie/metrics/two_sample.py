@@ -11,10 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from reverie.core.rng import Rng
@@ -32,6 +28,12 @@ class TwoSample:
 
 def two_sample_test(x: Tensor, y: Tensor, *, linear: bool = False, seed: int = 0) -> TwoSample:
     """Train on half of both sides, judge on the other half; boosted trees, or a logistic regression if `linear`."""
+    # scikit-learn takes a second to load, and training needs it not
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     x, y = pair(x, y)
     count = min(len(x), len(y))
     order = [Rng(seed).fork("two-sample", k).uniform(len(side)).argsort()[:count] for k, side in enumerate((x, y))]
