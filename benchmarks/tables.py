@@ -1,16 +1,17 @@
 """Tables: are the marginals and the correlations of samples those of the data?
 
-    python -m benchmarks.tables FILE.csv.gz [FILE …] [--steps 1500] [--picture FILE]
+    python -m benchmarks.tables FILE.csv.gz [FILE …] [--steps 1500] [--pictures FOLDER]
 A model is trained on each table as `reverie train FILE --steps N` would, and as many samples as there are held-out
 rows are saved and read back. Of each column the Kolmogorov–Smirnov distance to the held-out rows is taken, and of each
 pair the correlation; the floor is the same for as many training rows in the samples' place, the baseline for rows with
 the right marginals and no correlations. Pictures show the best, the median and the worst column of each table, and all
-correlations.
+correlations. Tables that were measured before keep their numbers.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from benchmarks.machine import write
+from benchmarks.machine import RESULTS, write
 from reverie.core.rng import Rng
 from reverie.data import Dataset, load_like, save
 from reverie.metrics import columns
@@ -90,46 +91,46 @@ def rms_correlation(x: Tensor, y: Tensor) -> float:
     return float((correlations(x) - correlations(y)).square().mean().sqrt())
 
 
-def picture(every: list[Compared]) -> bytes:
-    """A row for each table: three marginals and the correlations."""
-    figure = Figure((10, 2.1 * len(every)), layout="constrained")
-    for panels, found in zip(figure.subplots(len(every), 4, squeeze=False), every, strict=True):
-        distance = np.array(columns(found.samples, found.held).marginals)
-        order = distance.argsort()
-        panels[0].set_ylabel(found.name)
-        for axes, k, word in zip(panels[:3], order[[0, len(order) // 2, -1]], ("best", "median", "worst"), strict=True):
-            values, real = found.samples[:, k].numpy(), found.held[:, k].numpy()
-            low, high = np.percentile(real, (0.5, 99.5))
-            edges = np.linspace(low, high if high > low else low + 1, 31)
-            inside = [np.clip(v, edges[0], edges[-1]) for v in (real, values)]
-            axes.hist(inside[0], edges, density=True, color=QUIET, alpha=0.7, label="held-out rows")
-            axes.hist(inside[1], edges, density=True, histtype="step", color=ACCENT, label="samples")
-            axes.set_title(f"column {k}, {word}: KS {distance[k]:.3f}", fontsize=8)
-            axes.tick_params(labelsize=6)
-        panels[3].plot((-1, 1), (-1, 1), color=QUIET, linewidth=0.7)
-        panels[3].scatter(correlations(found.held), correlations(found.samples), s=6, color=INK)
-        panels[3].set_title("correlations: data across, samples up", fontsize=8)
-        panels[3].tick_params(labelsize=6)
-    figure.axes[0].legend(frameon=False, fontsize=6)
-    return render(figure, dpi=90)
+def picture(found: Compared) -> bytes:
+    """The marginals of three columns, and all correlations."""
+    figure = Figure((10, 2.2), layout="constrained")
+    panels = figure.subplots(1, 4)
+    distance = np.array(columns(found.samples, found.held).marginals)
+    order = distance.argsort()
+    for axes, k, word in zip(panels, order[[0, len(order) // 2, -1]], ("best", "median", "worst"), strict=False):
+        sides = [found.held[:, k].numpy(), found.samples[:, k].numpy()]
+        low, high = np.percentile(sides[0], (0.5, 99.5))
+        edges = np.linspace(low, high if high > low else low + 1, 31)
+        real, made = (np.clip(values, edges[0], edges[-1]) for values in sides)
+        axes.hist(real, edges, density=True, color=QUIET, alpha=0.7, label="held-out rows")
+        axes.hist(made, edges, density=True, histtype="step", color=ACCENT, label="samples")
+        axes.set_title(f"column {k}, {word}: KS {distance[k]:.3f}", fontsize=8)
+    panels[0].set_ylabel(found.name)
+    panels[0].legend(frameon=False, fontsize=6)
+    panels[3].plot((-1, 1), (-1, 1), color=QUIET, linewidth=0.7)
+    panels[3].scatter(correlations(found.held), correlations(found.samples), s=6, color=INK)
+    panels[3].set_title("correlations (data across)", fontsize=8)
+    for axes in panels:
+        axes.tick_params(labelsize=6)
+    return render(figure, dpi=80)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="+", help="tables of numbers")
     parser.add_argument("--steps", type=int, default=1500, help="updates on each (default: 1500)")
-    parser.add_argument("--picture", help="where to draw marginals and correlations")
+    parser.add_argument("--pictures", metavar="FOLDER", help="where to draw marginals and correlations")
     chosen = parser.parse_args()
-    every, result = [], {}
+    before = RESULTS / "tables.json"
+    result = json.loads(before.read_text())["tables"] if before.exists() else {}
     for path in chosen.tables:
         with tempfile.TemporaryDirectory() as folder:
             found = trained(path, chosen.steps, Path(folder))
-        result[found.name] = numbers(found)
+        result[found.name] = {"updates": chosen.steps, **numbers(found)}
         print(found.name, result[found.name], flush=True)
-        every.append(found)
-    write("tables", {"updates": chosen.steps, "tables": result})
-    if chosen.picture:
-        Path(chosen.picture).write_bytes(picture(every))
+        if chosen.pictures:
+            Path(chosen.pictures, f"table-{found.name}.png").write_bytes(picture(found))
+    write("tables", {"tables": result})
 
 
 if __name__ == "__main__":
