@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reverie import networks
 from reverie.core import files, modelfile
 from reverie.core.distributions import Distribution
 from reverie.core.errors import BAD_DATA, UserError
@@ -30,6 +28,7 @@ from reverie.samplers import sample as draw_samples
 from reverie.training.assemble import build_denoiser, build_sampler, coded
 from reverie.training.checkpoint import Checkpoints, Loaded
 from reverie.training.recipe import SECTIONS, Config, merge, training_options, validated
+from reverie.training.rounded import swift
 
 FORMAT = 1
 LARGEST = 65_536  # of a whole number among a file's options
@@ -126,7 +125,8 @@ class Model(Denoiser):
         `condition`, one for each sample, stands in for `label` and `given`.
         """
         walk = self.walk(count, sampler=sampler, grid=grid, steps=steps)
-        denoiser: Denoiser = self.swift() if wrap is None else wrap(self.swift())
+        inner = swift(self, self.config, device_of(self))
+        denoiser: Denoiser = inner if wrap is None else wrap(inner)
         drawn = draw_samples(
             denoiser.eval(),
             walk.shape,
@@ -138,11 +138,6 @@ class Model(Denoiser):
             progress=progress,
         )
         return self.shown(drawn)
-
-    def swift(self) -> Denoiser:
-        """The same belief by a network that computes in the precision it was trained in: half the time on bfloat16."""
-        context = networks.precision(self.config["training"].get("precision", "auto"), device_of(self))
-        return self if context is nullcontext else Rounded(self, context)
 
     @torch.inference_mode()
     def moments(
@@ -157,7 +152,8 @@ class Model(Denoiser):
     ) -> Iterator[Step]:
         """The same walk looked at: at most `frames` moments of it, equally spaced in steps, first and last included."""
         condition = self.condition(walk.shape[0], label, None, first)
-        steered: Denoiser = self.swift() if wrap is None else wrap(self.swift())
+        inner = swift(self, self.config, device_of(self))
+        steered: Denoiser = inner if wrap is None else wrap(inner)
         bound = steered if condition is None else steered.given(condition)
         streams = Rng(seed).fork("sample").at(torch.arange(first, first + walk.shape[0]))
         x1 = prior(self, walk.shape).sample(streams.fork("prior"))
@@ -165,21 +161,6 @@ class Model(Denoiser):
         shown = {round(k * last / (frames - 1)) for k in range(frames)}
         steps = trajectory(bound.eval(), walk.sampler, x1, walk.times, rng=streams)
         yield from (step for step in steps if step.index in shown)
-
-
-class Rounded(Denoiser):
-    """A denoiser whose products are computed in the precision of a context; its answers stay in that of x_t."""
-
-    def __init__(self, inner: Denoiser, context: Callable[[], AbstractContextManager[None]]) -> None:
-        super().__init__()
-        self.inner, self.process, self.context = inner, inner.process, context
-
-    def forward(self, xt: Tensor, t: Scalar) -> Distribution:
-        with self.context():
-            return self.inner(xt, t)
-
-    def given(self, condition: Condition) -> Rounded:
-        return Rounded(self.inner.given(condition), self.context)
 
 
 @dataclass(frozen=True)
