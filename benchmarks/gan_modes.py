@@ -18,7 +18,7 @@ from torch import Tensor
 from benchmarks.machine import write
 from reverie.core.rng import Rng
 from reverie.data.builtin import mixture, mixture_truth
-from reverie.denoisers import X0, ImplicitDenoiser
+from reverie.denoisers import F, ImplicitDenoiser
 from reverie.losses import Adversarial
 from reverie.networks import Mlp, initialise
 from reverie.pictures.plots import clouds, render
@@ -31,12 +31,12 @@ TRUTH = mixture_truth()
 
 def made(steps: int, seed: int, updates: int, rate: float, penalty: float) -> Tensor:
     """5,000 samples of a GAN of `steps` steps after training."""
-    networks = [Mlp(shape=(n,), width=128, depth=2) for n in (10, 4)]
-    denoiser = ImplicitDenoiser(Gaussian(VpLinear()), networks[0], X0(), networks[1], latent=8)
+    networks = [Mlp(shape=(n,), width=64, depth=2) for n in (10, 4)]
+    denoiser = ImplicitDenoiser(Gaussian(VpLinear()), networks[0], F(), networks[1], latent=8)
     initialise(denoiser, seed)
     loss = Adversarial(steps=steps, penalty=penalty)
     fresh = lambda count, rng: mixture(count, rng.fork("seed", seed))[0].float()  # noqa: E731
-    for _ in fit(denoiser, loss, fresh, updates=updates, size=256, rate=rate):
+    for _ in fit(denoiser, loss, fresh, updates=updates, size=128, rate=rate):
         pass
     return sample(denoiser, (5000, 2), sampler=Ancestral(), steps=steps, rng=Rng(seed).fork("judged"))
 
