@@ -1,6 +1,6 @@
-"""Blurring and Gaussian diffusion of the same pictures by the same network, schedule, sampler and training time.
+"""Blurring and Gaussian diffusion of the same pictures by the same network, schedule, sampler and number of updates.
 
-    python -m benchmarks.blur digits --minutes M --out RUNS [--picture FILE]
+    python -m benchmarks.blur digits --updates N --out RUNS [--picture FILE]
 Bits per dimension are the bound of 1,000 steps with the smaller reverse variance (that of a known x_0) for both.
 """
 
@@ -22,11 +22,11 @@ from reverie.training.session import Session
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
-    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--updates", type=int, default=1000)
     parser.add_argument("--out", required=True, metavar="RUNS")
     parser.add_argument("--picture", metavar="FILE")
     arguments = parser.parse_args()
-    training = {"training": {"minutes": arguments.minutes, "previews": 1, "checkpoints": 1}}
+    training = {"training": {"steps": arguments.updates, "previews": 1, "checkpoints": 1}}
     blur = merge(read_recipe("blur"), training)
     kinds = {"gaussian": {**blur, "process": {"name": "gaussian"}}, "blur": blur}
     for name, chosen in kinds.items():
@@ -46,7 +46,7 @@ def main() -> None:
     print("floor", floor)
     if arguments.picture:
         picture(arguments.picture, sheets, dataset)
-    write(f"blur_{dataset.spec.name}", {"minutes": arguments.minutes, "models": rows})
+    write(f"blur_{dataset.spec.name}", {"updates": arguments.updates, "models": rows})
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
-"""Autoencoder, diffusion, and diffusion in the autoencoder's codes, each given the same time, on one set of pictures.
+"""Autoencoder, diffusion, and diffusion in the autoencoder's codes, side by side on one set of pictures.
 
-    python -m benchmarks.vae DATA --minutes M --out RUNS [--picture FILE]
-Trains what RUNS lacks: `vae` for M·(its share) and `latent` for the rest of M minutes, `pixel` for M minutes, as
-`reverie train` would. Bits per dimension are bounds on held-out pictures (continuous time for the two diffusion models,
-32 codes a picture for the autoencoder, whose plain bound stands beside it); quality is the Fréchet distance of 2,000
-samples to held-out pictures in the features of a classifier, with that of training pictures as the floor; speed is that
-of the denoiser and of a whole sample, on one batch. The autoencoder knows no labels, which are worth at most
-log₂ 10 bits a picture.
+    python -m benchmarks.vae DATA --updates N --out RUNS [--picture FILE]
+Trains what RUNS lacks, as `reverie train` would: `pixel` and `latent` for N updates of the default batch, the
+autoencoder `vae` for 2 N of a smaller one; core seconds of each are kept. Bits per dimension are bounds on held-out
+pictures (continuous time for the two diffusion models, 32 codes a picture for the autoencoder, whose plain bound stands
+beside it); quality is the Fréchet distance of samples to held-out pictures in the features of a classifier, with that
+of training pictures as the floor; speed is that of the denoiser and of a whole sample, on one batch. The autoencoder
+knows no labels, which are worth at most log₂ 10 bits a picture.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import time
 from collections.abc import Callable
@@ -35,21 +36,26 @@ from reverie.training.model import Model, load
 from reverie.training.scoring import Effort, likelihood_for, score
 from reverie.training.session import Session
 
-SHARE = 0.4  # of the time, for the autoencoder under the latent model
-SCORED, DRAWN, TIMED = 300, 2000, 64
+SCORED, DRAWN, TIMED = 150, 1000, 64
 
 
-def trained(source: str, runs: Path, minutes: float) -> dict[str, Path]:
-    """The three folders, made where they are missing."""
+def trained(source: str, runs: Path, updates: int) -> dict[str, Path]:
+    """The three folders, made where they are missing, with the core seconds that each took in `RUNS/spent.json`."""
     paths = {name: runs / name for name in ("vae", "latent", "pixel")}
     runs.mkdir(parents=True, exist_ok=True)
-    if not paths["vae"].exists():
-        train_vae(open_data(source), paths["vae"], minutes=SHARE * minutes)
-    brief = {"previews": 1, "checkpoints": 1}
-    for name, share, first in (("latent", 1 - SHARE, paths["vae"]), ("pixel", 1.0, None)):
-        if not paths[name].exists():
-            chosen = {"training": {"minutes": share * minutes, **brief}}
-            Session.begin(source, chosen, path=paths[name], latent=first).go()
+    chosen = {"training": {"steps": updates, "previews": 1, "checkpoints": 1}}
+    make: dict[str, Callable[[], Any]] = {
+        "vae": lambda: train_vae(open_data(source), paths["vae"], steps=2 * updates),
+        "latent": lambda: Session.begin(source, chosen, path=paths["latent"], latent=paths["vae"]).go(),
+        "pixel": lambda: Session.begin(source, chosen, path=paths["pixel"]).go(),
+    }
+    spent = json.loads((runs / "spent.json").read_text()) if (runs / "spent.json").exists() else {}
+    for name, path in paths.items():
+        if not path.exists():
+            began = time.process_time()
+            make[name]()
+            spent[name] = round(time.process_time() - began, 1)
+            (runs / "spent.json").write_text(json.dumps(spent))
     return paths
 
 
@@ -134,11 +140,11 @@ def picture(file: str, rows: list[Tensor], dataset: Dataset) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
-    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--updates", type=int, default=1500)
     parser.add_argument("--out", required=True, metavar="RUNS")
     parser.add_argument("--picture", metavar="FILE")
     arguments = parser.parse_args()
-    paths = trained(arguments.data, Path(arguments.out), arguments.minutes)
+    paths = trained(arguments.data, Path(arguments.out), arguments.updates)
     dataset = open_data(arguments.data)
     with torch.inference_mode():
         held, real, space, floor = scene(dataset)
@@ -150,9 +156,10 @@ def main() -> None:
             sheets.append(x)
             print(name, rows[name], flush=True)
     print("floor", floor)
+    spent = json.loads((Path(arguments.out) / "spent.json").read_text())
     if arguments.picture:
         picture(arguments.picture, sheets, dataset)
-    write(f"vae_{dataset.spec.name}", {"minutes": arguments.minutes, "models": rows})
+    write(f"vae_{dataset.spec.name}", {"updates": arguments.updates, "core_seconds": spent, "models": rows})
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any, Self, final
+from typing import Any, Self, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -94,7 +94,7 @@ class Latent(Denoiser):
     @property
     def network(self) -> nn.Module:
         """The network that denoises codes. Raises AttributeError where the denoiser asks none."""
-        return self.denoiser.network
+        return cast(nn.Module, self.denoiser.network)
 
     @final
     def given(self, condition: Condition) -> Self:

@@ -67,7 +67,7 @@ def blurring(*, seed: int = 0) -> Page:
     times, numbers = torch.linspace(0, 1, 101, dtype=torch.float64), {}
     for k in (0, 2, 8, 32):
         kept = torch.stack([process.signal(float(t), edge).flatten()[k] for t in times])
-        ratio = kept / schedule.sigma(times).clamp(min=1e-9)
+        ratio = kept / torch.as_tensor(schedule.sigma(times)).clamp(min=1e-9)
         signal.semilogy(times[1:], ratio[1:], label=f"frequency {k}")
         numbers[f"t at which signal = noise, frequency {k}"] = float(times[int((ratio < 1).double().argmax())])
     signal.axhline(1.0, color="gray", lw=0.7)
@@ -98,7 +98,7 @@ def autoencoder(*, seed: int = 0) -> Page:
     optimizer = torch.optim.Adam(vae.parameters(), lr=4e-3)
     for update in range(300):
         x = draw(data, 0.0, 256, seed + 1 + update).float()
-        loss = sum(vae.terms(x, rng=Rng(seed).fork("fit", update)).values()).mean()
+        loss = torch.stack(list(vae.terms(x, rng=Rng(seed).fork("fit", update)).values())).sum(0).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -106,8 +106,9 @@ def autoencoder(*, seed: int = 0) -> Page:
     x, rng, e = draw(data, 0.0, 4000, seed), Rng(seed).fork("look"), line(-4, 4)
     terms = {name: float(value.mean()) for name, value in vae.terms(x, rng=rng.fork("terms")).items()}
     law = vae.encode(x)
-    z = (e[:, None] - law.mean[:, 0]) / law.std[:, 0]
-    aggregated = (torch.exp(-0.5 * z**2) / (law.std[:, 0] * math.sqrt(2 * math.pi))).mean(1)
+    spread = torch.as_tensor(law.std)[:, 0]
+    z = (e[:, None] - law.mean[:, 0]) / spread
+    aggregated = (torch.exp(-0.5 * z**2) / (spread * math.sqrt(2 * math.pi))).mean(1)
     prior = Normal(0 * e[:, None], 1.0).log_prob(e[:, None]).exp()
     gap = torch.trapezoid(aggregated * (aggregated.clamp(min=1e-300) / prior).log(), e)
     figure = Figure(figsize=(11, 2.8), layout="constrained")

@@ -105,8 +105,8 @@ def train_vae(
     looked = dataset.rows((held if len(held) else train)[:MEASURED])
     summary = measured(vae, looked) | {"steps": steps, "examples": len(train)}
     view.say(", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in summary.items() if "bits" in name))
-    config = {"network": catalog.describe("networks", vae), "batch": batch, "learning_rate": rate, "seed": seed}
-    del config["network"]["shape"]
+    described = {key: value for key, value in catalog.describe("networks", vae).items() if key != "shape"}
+    config = {"network": described, "batch": batch, "learning_rate": rate, "seed": seed}
     files.make_folder(folder.parent)
     files.write_folder(folder, kept.contents(KIND, spec, config, summary, stage) | drawn(vae, looked, spec))
     view.say(f"written: {folder}")

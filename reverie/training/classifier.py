@@ -7,7 +7,6 @@ Reference: Dhariwal & Nichol 2021, arXiv:2105.05233, section 4.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,17 +18,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reverie import networks
-from reverie.core import catalog, files, modelfile
-from reverie.core.errors import BAD_DATA, UserError
-from reverie.core.ration import rationed
+from reverie.core import catalog, files
+from reverie.core.errors import UserError
 from reverie.core.rng import Rng
 from reverie.core.tensors import expand
 from reverie.data import Dataset, Spec
 from reverie.guidance import NoisyClassifier
 from reverie.processes import Gaussian
+from reverie.training import kept
 from reverie.training.view import Silent, View
 
-KIND, FORMAT = "classifier", 1
+KIND = "classifier"
 QUIETEST, LOUDEST = 0.01, 50.0  # noise levels σ/α that are trained
 REPORTED = (0.0, 0.5, 1.0, 2.0)  # noise levels at which held-out accuracy is told
 
@@ -121,7 +120,8 @@ def train_classifier(
         model.summary["held_out"] = accuracies(model, dataset, held)
         told = ", ".join(f"{a:.1%} at σ/α {r:g}" for r, a in model.summary["held_out"])
         view.say(f"held-out accuracy: {told}")
-    _save(model, folder)
+    files.make_folder(folder.parent)
+    files.write_folder(folder, kept.contents(KIND, spec, config, model.summary, model.network))
     view.say(f"written: {folder}")
     return model
 
@@ -140,40 +140,8 @@ def accuracies(model: LabelModel, dataset: Dataset, index: Tensor, *, most: int 
 
 def load_classifier(path: str | Path) -> LabelModel:
     """A classifier's folder. Raises UserError (exit code 65) for one that is damaged or something else."""
-    folder = Path(path)
-    if not (folder / "config.json").is_file():
-        raise UserError(f"'{path}' is not a classifier: it has no config.json (train one: reverie train --classifier)")
-    stored = files.read_folder(folder)
-    described = modelfile.read_config(stored["config.json"])
-    if described.get("kind") != KIND or described.get("format_version") != FORMAT:
-        raise UserError(f"'{path}' is a model, but no classifier (train one: reverie train --classifier)")
-    if "model.safetensors" not in stored:
-        raise UserError(f"{folder} lacks model.safetensors", code=BAD_DATA)
-    weights = modelfile.load_tensors(stored["model.safetensors"])
-    with rationed(weights, f"{folder}/config.json"):
-        spec, config = Spec.from_json(described["spec"]), described["config"]
-        network = _network(config["network"], spec)
-    modelfile.strict_load(network, weights, str(folder))
-    return LabelModel(network.eval().requires_grad_(False), spec, config, described.get("summary", {}))
-
-
-def _save(model: LabelModel, folder: Path) -> None:
-    described = {
-        "format_version": FORMAT,
-        "kind": KIND,
-        "spec": model.spec.to_json(),
-        "config": model.config,
-        "summary": model.summary,
-    }
-    weights = {name: tensor.detach() for name, tensor in model.network.state_dict().items()}
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    files.write_folder(
-        folder,
-        {
-            "config.json": json.dumps(described, indent=1, ensure_ascii=False).encode(),
-            "model.safetensors": modelfile.save_tensors(weights, {"format": "pt"}),
-        },
-    )
+    found = kept.read(path, KIND, option="--classifier", build=lambda spec, made: _network(made["network"], spec))
+    return LabelModel(found.network, found.spec, found.config, found.summary)
 
 
 def _suited(spec: Spec) -> dict[str, Any]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from reverie.core import modelfile
 from reverie.core.errors import UserError
 from reverie.core.rng import Rng
 from reverie.data import Dataset, Spec
@@ -77,16 +76,13 @@ def load_stage(path: str | Path, spec: Spec) -> tuple[dict[str, Any], Stage]:
 
     Raises UserError for a folder that holds none, or one of data of another shape or scale.
     """
-    found = kept.read(path, KIND, option=OPTION)
+    found = kept.read(path, KIND, option=OPTION, build=lambda own, made: build_stage({"stage": made["network"]}, own))
     if found.spec.shape != spec.shape or found.spec.scale != spec.scale:
         raise UserError(
             f"the autoencoder '{path}' is for {list(found.spec.shape)} of '{found.spec.name}', the data are "
             f"{list(spec.shape)}" + (", scaled in another way" if found.spec.shape == spec.shape else "")
         )
-    described = dict(found.config["network"])
-    stage = build_stage({"stage": described}, spec)
-    modelfile.strict_load(stage, found.tensors, str(path))
-    return described, stage.eval()
+    return dict(found.config["network"]), cast(Stage, found.network)
 
 
 def first_stage(path: str | Path | None, spec: Spec, chosen: Config) -> tuple[Config, Stage | None]:

@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from reverie.core import files, modelfile
 from reverie.core.errors import BAD_DATA, UserError
+from reverie.core.ration import rationed
 from reverie.data import Spec
 
 FORMAT = 1
@@ -21,12 +23,12 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Kept:
-    """What a folder holds: the description of the data, how the network is made, what came out, and the weights."""
+    """What a folder holds: the description of the data, how the network was made, what came out, and the network."""
 
     spec: Spec
     config: dict[str, Any]
     summary: dict[str, Any]
-    tensors: dict[str, Tensor]
+    network: nn.Module
 
 
 def contents(
@@ -41,21 +43,24 @@ def contents(
     }
 
 
-def read(path: str | Path, kind: str, *, option: str) -> Kept:
-    """The folder `path`, which `reverie train {option}` makes.
+def read(path: str | Path, kind: str, *, option: str, build: Callable[[Spec, dict[str, Any]], nn.Module]) -> Kept:
+    """The folder `path`, which `reverie train DATA {option}` makes; `build` makes the network of its description.
 
     Raises UserError for one that is something else, and with exit code 65 for one that is damaged.
     """
-    folder = Path(path)
+    folder, hint = Path(path), f"(train one: reverie train DATA {option})"
     if not (folder / "config.json").is_file():
-        raise UserError(f"'{path}' is no {kind}: it has no config.json (train one: reverie train DATA {option})")
-    stored = files.read_folder(folder, needs=("config.json", "model.safetensors"))
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise UserError(f"'{path}' is not {article} {kind}: it has no config.json {hint}")
+    stored = files.read_folder(folder, needs=("config.json",))
     described = modelfile.read_config(stored["config.json"])
     if described.get("kind") != kind or described.get("format_version") != FORMAT:
-        raise UserError(f"'{path}' is a model, but no {kind} (train one: reverie train DATA {option})")
-    tensors = modelfile.load_tensors(stored["model.safetensors"])
-    try:
-        spec = Spec.from_json(described["spec"])
-        return Kept(spec, dict(described["config"]), dict(described.get("summary", {})), tensors)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder}/config.json lacks {error}", code=BAD_DATA) from error
+        raise UserError(f"'{path}' is a model, but no {kind} {hint}")
+    if "model.safetensors" not in stored:
+        raise UserError(f"{folder} lacks model.safetensors", code=BAD_DATA)
+    weights = modelfile.load_tensors(stored["model.safetensors"])
+    with rationed(weights, f"{folder}/config.json"):
+        spec, config = Spec.from_json(described["spec"]), dict(described["config"])
+        network = build(spec, config)
+    modelfile.strict_load(network, weights, str(folder))
+    return Kept(spec, config, dict(described.get("summary", {})), network.eval().requires_grad_(False))

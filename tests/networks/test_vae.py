@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from reverie.core import catalog
 from reverie.core.distributions import Normal
 from reverie.core.rng import Rng
 from reverie.denoisers import GaussianData
@@ -106,3 +107,23 @@ def test_a_place_in_a_code_answers_for_its_place_in_the_picture():
     changed = (made.encode(moved).mean - made.encode(x).mean).abs().amax((0, 1))
     assert changed[0, 0] > 0
     assert changed[-1, -1] == 0
+
+
+ENTRIES = [(key, shape) for key in catalog.names("networks", "Vae") for shape in [(5,), (1, 6), (2, 7, 4)]]
+
+
+@pytest.mark.parametrize(("key", "shape"), [e for e in ENTRIES if e[0] != "conv-vae" or len(e[1]) > 1], ids=str)
+def test_every_autoencoder_of_the_catalogue_treats_rows_alone_and_keeps_shapes(key, shape):
+    made = catalog.build("networks", {"name": key, "width": 6}, shape=shape).double()
+    x = Rng(3).normal(torch.empty(3, *shape, dtype=torch.float64))
+    law, back = made.encode(x), made.decode(made.encode(x).mean)
+    assert law.mean.shape == (3, *made.code)
+    assert back.mean.shape == x.shape
+    torch.testing.assert_close(made.encode(x[1:2]).mean, law.mean[1:2])
+    torch.testing.assert_close(made.read(law.mean[1:2]), back.mean[1:2])
+    assert set(made.terms(x, rng=Rng(4))) == {"reconstruction", "divergence"}
+
+
+def test_points_have_nothing_to_convolve():
+    with pytest.raises(ValueError, match="use dense-vae"):
+        ConvVae(shape=(5,))

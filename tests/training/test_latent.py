@@ -143,6 +143,8 @@ def test_what_codes_cannot_do_is_refused_by_name(run, autoencoder):
         load_stage(autoencoder, open_data("moons").spec)
     with pytest.raises(UserError, match="is a model, but no autoencoder"):
         load_stage(run / "model", open_data("digits").spec)
+    with pytest.raises(UserError, match="holds no diffusion model but: autoencoder"):
+        load(autoencoder)
     with pytest.raises(UserError, match="--latent"):
         Session.begin("digits", {**SHORT, "stage": SMALL}, path=autoencoder.parent / "none")
     with pytest.raises(UserError, match="cannot be 5"):
