@@ -30,6 +30,7 @@ source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build", "generated/help.md", "generated/pieces.md"]
 html_theme = "furo"
 html_title = f"reverie {version}"
+html_extra_path = ["reports"]  # pages made by `reverie evaluate`, as they are
 html_copy_source = False
 html_show_sphinx = False
 myst_heading_anchors = 3

@@ -206,8 +206,8 @@ def draw(found: Sequence[Comparison]) -> bytes:
 def recommend(found: Sequence[Comparison], *, within: float | None = None) -> dict[str, Comparison | None]:
     """The best, the best within a time (seconds per 1,000 samples), and the fastest not surely worse than the best.
 
-    Not surely worse: by less than two errors of the difference, or by less than 5 %. Fast means few evaluations of
-    the network, which do not change with what else the machine does. Without `within` it is half the best's time.
+    Not surely worse: by less than two errors of the difference, 5 %, or the error of the best's distance. Fast means
+    few evaluations of the network, whatever else the machine does. Without `within` it is half the best's time.
     """
     whole = [c for c in found if not c.dropped]
     best = min(whole, key=lambda c: c.distance.value)
@@ -222,6 +222,6 @@ def recommend(found: Sequence[Comparison], *, within: float | None = None) -> di
 
 
 def as_good(c: Comparison, best: Comparison) -> bool:
-    """Whether the distance is not surely larger, or larger by less than 5 %."""
+    """Whether the distance is not surely larger, or by less than 5 % or the error of the best's own distance."""
     gap = c.worse_than(best)
-    return gap.value <= max(SURE * gap.error, 0.05 * abs(best.distance.value))
+    return gap.value <= max(SURE * gap.error, best.distance.error, 0.05 * abs(best.distance.value))

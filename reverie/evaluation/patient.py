@@ -89,8 +89,16 @@ class Patient:
         data, seed = seen(self.dataset, model.stage), int(self.config["seed"])
         return loss_by_time(model.denoiser, build_loss(model.config), data, self.indices()[1], seed=seed)[0]
 
+    @property
+    def remembers(self) -> bool:
+        """Whether the training loss has a state of its own, so that a fresh one differs."""
+        return bool(build_loss(self.config).state_dict())
+
     def logged(self) -> float | None:
-        """The last held-out loss in the log."""
+        """The held-out loss of the weights that were kept, else the last in the log."""
+        kept = self.model.summary.get("held_out_loss") if self.model else None
+        if kept is not None:
+            return float(kept)
         return next((e["held_out"] for e in reversed(self.log) if e.get("held_out") is not None), None)
 
     def losses(self) -> list[float]:

@@ -66,7 +66,7 @@ def _good(found: dict[str, Measure]) -> Finding:
     """Nothing found: the figures closest to what was looked for."""
     energy, coverage = found["energy"], found["coverage"]
     figure = (
-        f"nothing tells samples from real data at this number of samples: energy distance {energy.value.value:.2g} "
+        f"no fault is certain at this number of samples: energy distance {energy.value.value:.2g} "
         f"(real data {energy.floor.value:.2g}, a Gaussian {energy.baseline:.2g}), "
         f"coverage {coverage.value.value:.2f} (real data {coverage.floor.value:.2f})"
     )

@@ -45,10 +45,10 @@ def trained(folder: Path, rows: np.ndarray, *, sections: dict[str, Any] | None =
 
 @pytest.fixture(scope="module")
 def of_board(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Cosine schedule, noise predicted."""
+    """Cosine schedule, v predicted."""
     sections = {
         "schedule": {"name": "vp-cosine"},
-        "prediction": {"name": "eps"},
+        "prediction": {"name": "v"},
         "network": {"name": "mlp", "width": 128, "depth": 3},
     }
     return trained(tmp_path_factory.mktemp("board"), board(), sections=sections, steps=600)
@@ -100,7 +100,7 @@ def test_files_that_all_say_other_than_was_trained_are_found_out(
     edit_both(run, lambda c: c.update({section: {"name": name}}))
     found = diagnose(run)
     assert [f.name for f in found] == [f"{section} mismatch"]
-    assert found[0].advice in ("--prediction eps", "--schedule vp-cosine")
+    assert found[0].advice in ("--prediction v", "--schedule vp-cosine")
 
 
 def test_a_model_that_says_other_than_its_run_is_named(of_photos: Path, tmp_path: Path) -> None:
