@@ -44,7 +44,7 @@ class LabelModel:
 
     def on(self, process: Gaussian) -> NoisyClassifier:
         """p(y | x_t) for this process's x_t."""
-        return NoisyClassifier(process, self.network, data_std=self.spec.std)
+        return NoisyClassifier(process, self.network, data_std=self.spec.std, quietest=QUIETEST)
 
     def log_probs(self, x: Tensor, ratio: float = 0.0) -> Tensor:
         """log p(y | x) for x = x_0 + ratio ε, (B, classes)."""
@@ -55,7 +55,7 @@ class LabelModel:
 def logits(network: nn.Module, x: Tensor, ratio: Tensor, data_std: float) -> Tensor:
     """The network's answer to x (B, *D) at noise levels σ/α (B,), scaled as a denoiser's input is."""
     scaled = x / expand((data_std**2 + ratio**2).sqrt(), x)
-    noise = (ratio.clamp(min=1e-12).log() / 4).clamp(-5, 5)
+    noise = (ratio.clamp(min=QUIETEST).log() / 4).clamp(max=5)  # less was never trained on
     return network(scaled, noise.to(scaled))
 
 

@@ -100,6 +100,14 @@ def test_a_classifier_reads_the_same_of_every_schedule(labeller, digits):
     assert torch.allclose(on_process, labels.log_probs(x0, ratio), atol=1e-4)
 
 
+def test_a_classifier_is_told_of_no_less_noise_than_it_has_seen(labeller, digits):
+    model, labels = load(digits), load_classifier(labeller)
+    x0 = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(labels.log_probs(x0, 0.0), labels.log_probs(x0, 0.01), atol=1e-3)
+    on_process = labels.on(model.process)(x0, 1e-9).log_softmax(1)
+    assert torch.allclose(on_process, labels.log_probs(x0, 0.0), atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("spec", "label", "strength", "text"),
     [
