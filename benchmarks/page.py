@@ -1,0 +1,173 @@
+"""docs/benchmarks.md from the committed results: `python -m benchmarks.page` writes it, a test holds it up to date."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+TEXT = Path(__file__).parent / "page.md"
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+
+
+def read(name: str) -> dict[str, Any]:
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
+
+
+def where(found: dict[str, Any]) -> str:
+    """A line that says where a result was made."""
+    if not found:
+        return "Not measured yet."
+    made = found["environment"]
+    peers = "".join(f", {name} {version}" for name, version in made.get("peers", {}).items())
+    return (
+        f"`{made['command']}`: {made['model']} ({made['processor']}), {made['threads']} of {made['cores']} threads, "
+        f"torch {made['torch']}{peers}."
+    )
+
+
+def train_step() -> str:
+    """Images a second of every side, with its ratio to ours."""
+    found = read("train_step")
+    rows = []
+    for size, sides in found.get("sizes", {}).items():
+        ours = sides["reverie"]["images_per_second"]
+        for side, row in sides.items():
+            counted = f"{row['turns_that_count']} of {len(row['foreign_load'])}"
+            ratio = "" if side == "reverie" else f"{ours / row['images_per_second']:.1f}×"
+            rate = f"{row['images_per_second']:.0f} ({row['lowest']:.0f} to {row['highest']:.0f})"
+            rows.append([size, side, f"{row['parameters']:,}", rate, ratio, row["seconds_to_start"], counted])
+    head = ["size", "side", "weights", "images/s (range)", "ours is faster by", "seconds to start", "calm turns"]
+    return table(head, rows) + "\n\n" + where(found)
+
+
+# The convolutions of `step_parts`' network by level, with their share of its operations.
+OWN = [("96 channels, 16×16", 0.44), ("192 channels, 8×8", 0.44), ("288 channels, 4×4", 0.12)]
+
+
+def attainable(rates: dict[str, float]) -> float:
+    """The rate of all of them one after the other, GFLOP/s."""
+    return 1 / sum(share / rates[name] for name, share in OWN)
+
+
+def step_parts() -> str:
+    """The share of the peak, and where the time goes."""
+    found = read("step_parts")
+    if not found:
+        return where(found)
+    whole = sum(found["milliseconds"].values())
+    rows = [[part, ms, f"{ms / whole:.0%}"] for part, ms in found["milliseconds"].items()]
+    reached, peak, own = found["gigaflops_per_second"], found["convolution_peak"], attainable(found["convolutions"])
+    sizes = ", ".join(name for name, _ in OWN)
+    said = (
+        f"{reached} GFLOP/s at {found['images_per_second']:.0f} images/s: {reached / peak:.0%} of {peak} GFLOP/s, the "
+        f"best that convolutions alone reach, and {reached / own:.0%} of {own:.0f}, what they reach at the "
+        f"network's own sizes ({sizes})."
+    )
+    return said + "\n\n" + table(["part of a step", "milliseconds", "share"], rows) + "\n\n" + where(found)
+
+
+def time_to_quality() -> str:
+    """Distances by data, side and length."""
+    found = read("time_to_quality")
+    rows = [
+        [
+            row["data"], row["side"], f"{row['seconds']:g}", f"{row['updates']:,}", row["evaluations"],
+            f"{row['distance']:.1f}", row["sampling_seconds"],
+        ]
+        for row in sorted(found.get("rows", []), key=lambda r: (r["data"], r["side"], r["seconds"], r["evaluations"]))
+    ]  # fmt: skip
+    head = ["data", "side", "training, s", "updates", "evaluations", "distance", "sampling, s"]
+    return table(head, rows) + "\n\n" + where(found)
+
+
+def ablations(kind: str) -> str:
+    """Rows of the recipe or of the network."""
+    from benchmarks.ablations import NETWORKS, RECIPE
+
+    found = read("ablations")
+    wanted = {"default", *(NETWORKS if kind == "network" else RECIPE)}
+    rows = [row for row in found.get("rows", []) if row["name"] in wanted]
+    if not rows:
+        return "Not measured yet."
+    cells = [
+        [
+            row["name"], f"{row['parameters']:,}", round(row["flops"] / 1e6), row["images_per_core_second"],
+            f"{row['updates']:,}", row["core_seconds"], f"**{row['distance']}**",
+        ]
+        for row in rows
+    ]  # fmt: skip
+    head = ["variant", "weights", "MFLOP", "images per core second", "updates", "core seconds", "distance"]
+    return table(head, cells) + "\n\n" + where(found)
+
+
+def likelihood() -> str:
+    found = read("likelihood")
+    rows = [
+        [
+            row["method"], f"{row['bias']:.3f} ± {row['error_of_bias']:.3f}", f"{row['spread']:.3f}",
+            f"{row['evaluations']:g}", row["microseconds"],
+        ]
+        for row in found.get("rows", [])
+    ]  # fmt: skip
+    head = ["method", "bias, nats", "spread, nats", "evaluations", "µs an example"]
+    return table(head, rows) + "\n\n" + where(found)
+
+
+def scaling() -> str:
+    found = read("scaling")
+    rows = [
+        [
+            part["quantity"],
+            ", ".join(f"{size}: {ms:g}" for size, ms in part["milliseconds"].items()),
+            part["exponent"],
+        ]
+        for part in found.get("tables", [])
+    ]
+    processes = [[row["processes"], row["images_per_second"]] for row in found.get("processes", [])]
+    tables = table(["quantity", "milliseconds a call by size", "exponent at the end"], rows)
+    return tables + "\n\n" + table(["processes of one thread", "images/s"], processes) + "\n\n" + where(found)
+
+
+def sampling() -> str:
+    """Bookkeeping in microseconds, at batch 1 and 64."""
+    found = read("sampling")
+    times = found.get("microseconds_a_step", {})
+    rows = [
+        [f"`{name}`", *(f"{times[b][name]['median']:.0f} ({times[b][name]['least']:.0f})" for b in ("1", "64"))]
+        for name in times.get("1", {})
+    ]
+    return table(["sampler", "batch 1, µs (least)", "batch 64, µs (least)"], rows)
+
+
+PARTS = {
+    "train_step": train_step,
+    "step_parts": step_parts,
+    "time_to_quality": time_to_quality,
+    "recipe": lambda: ablations("recipe"),
+    "networks": lambda: ablations("network"),
+    "likelihood": likelihood,
+    "scaling": scaling,
+    "sampling": sampling,
+}
+
+
+def page() -> str:
+    """The text with every `{{name}}` replaced by its tables."""
+    text = TEXT.read_text(encoding="utf-8")
+    for name, part in PARTS.items():
+        text = text.replace("{{" + name + "}}", part())
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"written: docs/{PAGE.name}")
