@@ -76,7 +76,7 @@ def turn(size: str, side: str, *, seconds: float, threads: int, compiled: bool) 
         keep_memory()
     network, started = make(), time.perf_counter()
     step = updates(network, helped=helped, compiled=compiled)
-    for _ in range(3):
+    for _ in range(2):
         next(step)
     ready, meter = time.perf_counter() - started, Meter()
     times: list[float] = []
