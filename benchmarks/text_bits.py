@@ -1,8 +1,8 @@
 """Bits per character of the generated text: categorical diffusion beside a trigram model, on fresh windows.
 
-    python -m benchmarks.text_bits absorbing --updates 1300                    about a minute of one core
-    python -m benchmarks.text_bits uniform --updates 3000                      about two
-    python -m benchmarks.text_bits uniform --network dit --updates 3000
+python -m benchmarks.text_bits absorbing --updates 1300                    about a minute of one core
+python -m benchmarks.text_bits uniform --updates 3000                      about two
+python -m benchmarks.text_bits uniform --network dit --updates 3000
 """
 
 from __future__ import annotations
