@@ -46,7 +46,7 @@ class FiniteData(Denoiser):
         return torch.where(total > 0, rest / total.clamp(min=1e-38), believed)
 
     def choice(self, xt: Tensor, t: Scalar) -> Tensor:
-        """p(x_0 = x_n | x_t), (B, N) float64; where no example could have become x_t, those that most elements allow."""
+        """p(x_0 = x_n | x_t), (B, N) float64; where no example could, those that most elements allow."""
         like = torch.zeros((), dtype=torch.float64, device=xt.device)
         arrival = self.process.pull(state(xt, self.process.bins), 0.0, t, like).log().clamp(min=-1e4)
         seen = F.one_hot(state(self.points, self.process.bins), self.process.states).double().flatten(1)

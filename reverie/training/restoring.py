@@ -148,7 +148,9 @@ def restore(
     Raises UserError for an unknown method, label, or an observation of another shape than the model's data.
     """
     if model.stage is not None:
-        raise UserError("this model works in the codes of an autoencoder; restoring needs a model of the data themselves")
+        raise UserError(
+            "this model works in the codes of an autoencoder; restoring needs a model of the data themselves"
+        )
     if tuple(observation.operator.shape) != tuple(model.spec.shape):
         raise UserError(f"the operator is for {observation.operator.shape}, the model for {tuple(model.spec.shape)}")
     wrap = around(method, observation, model.spec)

@@ -101,4 +101,4 @@ def energy(run: Run, model: Model) -> float | None:
     data, device = run.feed.dataset, run.world.device
     condition = like_data(data, run.held_index, DRAWN, seed=run.seed, device=device)
     x = model.draw(DRAWN, seed=run.seed, condition=condition)
-    return energy_distance(x, data.rows(run.held_index[: 4 * DRAWN]).to(device))
+    return energy_distance(x, model.shown(data.rows(run.held_index[: 4 * DRAWN]).to(device)))

@@ -26,6 +26,7 @@ from reverie.samplers.base import prior
 from reverie.samplers.tuning import FEW, Choice
 from reverie.training import snapshots
 from reverie.training.assemble import build_loss
+from reverie.training.codes import seen
 from reverie.training.folder import RunFolder
 from reverie.training.loop import loss_by_time
 from reverie.training.model import Model, load
@@ -89,7 +90,7 @@ def keep_average(run: Path, width: float, held_out: float | None = None) -> Path
 def _with_held_out(run: Path) -> tuple[Model, Dataset, Tensor]:
     _, described = RunFolder.open(run)
     model = load(run)
-    dataset = open_data(described["source"], **described["reading"])
+    dataset = seen(open_data(described["source"], **described["reading"]), model.stage)
     index = dataset.split(float(model.config["training"].get("holdout", 0.1)), int(model.config["seed"]))[1]
     if not len(index):
         raise UserError(f"'{run}' holds nothing out that averages could be compared by; name a width: --ema 0.1")
