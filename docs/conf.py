@@ -58,7 +58,7 @@ KINDS = {
 }
 ROOMS = [
     "processes", "networks", "data", "metrics", "pictures", "denoisers", "losses", "samplers", "likelihoods",
-    "guidance", "training", "interop", "explain", "core",
+    "guidance", "training", "evaluation", "interop", "explain", "core",
 ]  # fmt: skip
 
 

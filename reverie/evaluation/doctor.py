@@ -134,19 +134,20 @@ def _said(entry: dict[str, object]) -> str:
 def _by_loss(patient: Patient) -> Finding | None:
     """The loss of the weights now against the one that training logged for them."""
     assert patient.model is not None
-    logged, now = float(patient.logged() or 0), patient.loss(patient.model)
-    raw = patient.loss(patient.raw) if patient.raw is not None else math.inf
+    logged, (now, gap) = patient.logged(), patient.look(patient.model)
+    raw, raw_gap = patient.look(patient.raw) if patient.raw is not None else (math.inf, math.inf)
     # the same examples, times and noise as then, unless the loss's times follow what was seen
-    if now <= 1.15 * raw and now <= (1.25 if patient.remembers else 1.03) * logged:
+    if now <= 1.15 * raw and gap <= (0.25 if patient.remembers else 0.03):
         return None
     figure = f"held-out loss {now:.4g}; training logged {logged:.4g}"
-    if raw < 1.1 * logged or (raw < now / 1.15 and patient.config["training"].get("ema")):
+    if raw_gap < 0.5 * gap or (raw < now / 1.15 and patient.config["training"].get("ema")):
         advice = "a shorter average: --training.ema 0.05; or average from the start of training"
         return Finding("cold average", f"{figure}, and the weights without averaging have {raw:.4g}", advice)
-    found = patient.matching(logged)
+    figure += f", {100 * gap:.2g} % apart at some noise level"
+    found = patient.matching(min(0.05, gap / 3))
     if found is None:
         return Finding("weights", figure, "the weights are not those that were trained: take RUN/checkpoints/step-N")
-    section, name = next(iter(found.items()))
+    section, name = found
     figure += f"; the weights fit {section} {name}, and the files say {patient.config[section]['name']}"
     return Finding(f"{section} mismatch", figure, f"--{section} {name}")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,11 +83,26 @@ class Patient:
         train, held = self.dataset.split(float(self.config["training"].get("holdout", 0.1)), int(self.config["seed"]))
         return train, held if len(held) >= 40 else train
 
-    def loss(self, model: Model) -> float:
-        """The mean loss over times on held-out examples, as training logs it."""
+    def look(self, model: Model) -> tuple[float, float]:
+        """The mean loss over times on held-out examples, as training logs it, and how far it is from what was logged.
+
+        The distance is relative and the largest at any noise level, of the levels themselves too: a schedule decides
+        them. Where no curve was logged, or its levels follow what was seen, it is that of the mean, where greater.
+        """
         assert self.dataset is not None
         data, seed = seen(self.dataset, model.stage), int(self.config["seed"])
-        return loss_by_time(model.denoiser, build_loss(model.config), data, self.indices()[1], seed=seed)[0]
+        now, curve = loss_by_time(model.denoiser, build_loss(model.config), data, self.indices()[1], seed=seed)
+        logged = self.logged()
+        off = [now / logged - 1] if logged else []
+        if len(then := self._logged_curve()) == len(curve):
+            flat = ([value for level in side for value in level] for side in (curve, then))
+            off += [abs(a - b) / max(abs(b), 1e-12) for a, b in zip(*flat, strict=True)]
+        return now, max((o if math.isfinite(o) else math.inf for o in off), default=0.0)
+
+    def _logged_curve(self) -> list[list[float]]:
+        """(t, loss) by noise level, as logged for the weights that were kept; empty where that cannot be held to."""
+        looks = [e["by_time"] for e in self.log if e.get("by_time") and e.get("held_out") == self.logged()]
+        return looks[-1] if looks and not self.remembers else []
 
     @property
     def remembers(self) -> bool:
@@ -130,20 +145,19 @@ class Patient:
             float(torch.pdist(floor).mean()),
         )
 
-    def matching(self, wanted: float) -> dict[str, Any] | None:
-        """The prediction or schedule under which these weights have the loss `wanted`; None if none does to 5 %."""
+    def matching(self, within: float) -> tuple[str, str] | None:
+        """The (section, name) of the prediction or schedule under which these weights lose what was logged."""
         assert self.model is not None
-        found: list[tuple[float, dict[str, Any]]] = []
+        found: list[tuple[float, tuple[str, str]]] = []
         names = itertools.chain(
             (("prediction", n) for n in catalog.names("denoisers", "Prediction")),
             (("schedule", n) for n in catalog.names("processes", "Schedule")),
         )
         for section, name in names:
-            other = _as_if(self.model, section, name)
-            if other is not None:
-                found.append((abs(self.loss(other) / wanted - 1), {section: name}))
-        best = min(found, key=lambda pair: pair[0], default=(1.0, None))
-        return best[1] if best[0] < 0.05 else None
+            if (other := _as_if(self.model, section, name)) is not None:
+                found.append((abs(self.look(other)[1]), (section, name)))
+        best = min(found, key=lambda pair: pair[0], default=(math.inf, None))
+        return best[1] if best[0] < within else None
 
 
 def profile(spec: Spec) -> tuple[list[float], list[float]]:

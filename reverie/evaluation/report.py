@@ -121,9 +121,14 @@ def evaluate(
 def _split(path: str | Path, model: Model, dataset: Dataset) -> tuple[Tensor, Tensor]:
     train, held = dataset.split(float(model.config["training"].get("holdout", 0.1)), int(model.config["seed"]))
     if min(len(train), len(held)) < LEAST:
+        twins = dataset.twins()
+        kinds = len(dataset) if twins is None else len(twins.unique())
+        advice = "train with a larger --training.holdout"
+        if kinds < 2 * LEAST:
+            advice = f"only {kinds} of its {len(dataset)} examples differ, and equal ones are held out together"
         raise UserError(
             f"'{path}' has {len(train)} training and {len(held)} held-out examples; a judgement needs {LEAST} of each: "
-            "train with a larger --training.holdout"
+            + advice
         )
     return train, held
 

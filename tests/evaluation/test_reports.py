@@ -79,6 +79,14 @@ def test_a_run_with_too_little_held_out_is_refused_with_the_option_that_helps(mo
         evaluate(tmp_path / "run")
 
 
+def test_a_run_of_two_examples_many_times_is_refused_without_naming_an_option(tmp_path: Path) -> None:
+    np.save(tmp_path / "same.npy", np.tile(np.arange(6.0).reshape(2, 3), (100, 1)))
+    training = {"steps": 2, "batch": 8, "previews": 0, "checkpoints": 0}
+    Session.begin(str(tmp_path / "same.npy"), {"training": training, "network": MLP}, path=tmp_path / "run").go()
+    with pytest.raises(UserError, match=r"^[^\n]* only 2 of its 200 examples differ[^\n]*$"):
+        evaluate(tmp_path / "run")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "count", "memorises"),
