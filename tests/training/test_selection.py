@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from reverie import pictures
 from reverie.cli.main import main
 from reverie.core import files, modelfile
 from reverie.core.errors import UserError
@@ -20,6 +22,13 @@ from reverie.training.snapshots import WIDTHS, Profile, Tracks, coefficients, fo
 from reverie.training.tuned import average_losses
 
 SMALL = {"steps": 40, "batch": 16, "warmup": 5, "previews": 1, "checkpoints": 4, "precision": "fp32"}
+
+
+@pytest.fixture(autouse=True)
+def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine tenths of so short a run would be its plots, which are not what is tested here."""
+    blank = pictures.png(np.zeros((1, 1, 3), dtype=np.uint8))
+    monkeypatch.setattr(pictures, "render", lambda figure: blank)
 
 
 def begin(path: Path, **training: Any) -> Session:
