@@ -29,7 +29,7 @@ ALL = entries()
 DETERMINISTIC = [s for s in ALL if not s.stochastic]
 STOCHASTIC = [s for s in ALL if s.stochastic]
 # Methods whose belief is a polynomial in θ, no exact exponential; those that draw inside a step before it ends.
-IN_THE_ANGLE = {"Adams", "AdamsMoulton", "Adaptive", "RungeKutta"}
+IN_THE_ANGLE = {"Adams", "AdamsMoulton", "Adaptive", "Learned", "RungeKutta"}
 NOISY_BEFORE_THE_END = {"AnnealedLangevin"}
 # Langevin steps of a fixed size leave a law that far from the marginal, however many levels there are.
 BIAS = {"AnnealedLangevin": 0.04, "PredictorCorrector": 0.02}
