@@ -26,6 +26,7 @@ DISTANCES: dict[str, Metric] = {
 SHARES = ("precision", "recall", "density", "coverage")
 PAIRED = 10_000  # examples on each side of which all pairs are taken, at most
 NEIGHBOURS = 5000  # examples on each side among which nearest neighbours are looked for, at most
+LEADING = 512  # directions of the Gaussian fit, at most
 ORDER = ("frechet", "kernel", "energy", "sliced-wasserstein", *SHARES, "two-sample")
 # name → (what it is called, what it says)
 MEANING = {
@@ -89,18 +90,30 @@ def _shares(x: Tensor, real: Tensor) -> dict[str, Estimate]:
 
 
 def gaussian_fit(train: Tensor, count: int, seed: int) -> Tensor:
-    """Draws from N(mean, covariance) of the training examples, in at most 512 leading directions."""
-    flat = train.flatten(1).double()
+    """Draws from N(mean, covariance) of the training examples, in at most `LEADING` directions."""
+    flat = train.flatten(1).to(torch.float64, copy=True)
     mean = flat.mean(0)
-    rank = min(512, *flat.shape)
-    _, values, directions = (
-        torch.svd_lowrank(flat - mean, q=rank, niter=2) if rank < min(flat.shape) else _svd(flat - mean)
-    )
+    flat -= mean
+    values, directions = _leading(flat, seed) if min(flat.shape) > LEADING else _svd(flat)
+    spreads = values / max(1, len(flat) - 1) ** 0.5
+    del flat  # as large as what is drawn now
     noise = Rng(seed).fork("gaussian").normal(torch.empty(count, len(values), dtype=torch.float64))
-    drawn = mean + noise * (values / max(1, len(flat) - 1) ** 0.5) @ directions.T
-    return drawn.reshape(count, *train.shape[1:]).float()
+    return ((noise * spreads) @ directions.T).add_(mean).reshape(count, *train.shape[1:]).float()
 
 
-def _svd(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    u, s, v = torch.linalg.svd(x, full_matrices=False)
-    return u, s, v.T
+def _leading(x: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """The leading singular values and directions of x (N, D), by subspace iteration from the seed's noise.
+
+    Reference: Halko, Martinsson & Tropp 2011, arXiv:0909.4061, algorithm 4.4.
+    """
+    basis = Rng(seed).fork("subspace").normal(torch.empty(x.shape[1], LEADING, dtype=x.dtype))
+    for _ in range(3):
+        basis = torch.linalg.qr(x.T @ (x @ basis)).Q
+    within = x @ basis
+    squares, turn = torch.linalg.eigh(within.T @ within)
+    return squares.clamp_min(0).sqrt(), basis @ turn
+
+
+def _svd(x: Tensor) -> tuple[Tensor, Tensor]:
+    _, s, v = torch.linalg.svd(x, full_matrices=False)
+    return s, v.T

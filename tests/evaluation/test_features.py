@@ -7,7 +7,7 @@ import torch
 
 from reverie.core.errors import UserError
 from reverie.core.rng import Rng
-from reverie.evaluation import features
+from reverie.evaluation import features, measures
 
 SIGNS = "+++-+++--++--+++--++++-++++-+++-+--+"  # of the first four of the first layer's weights
 
@@ -56,3 +56,18 @@ def test_features_are_chosen_by_what_the_data_are() -> None:
         features.choose("random", noise(60, 5), None)
     with pytest.raises(UserError, match="random"):
         features.choose("inception", noise(60, 5), None)
+
+
+def test_the_gaussian_fit_of_many_numbers_is_the_seeds_and_has_the_datas_leading_spreads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """100 numbers, of which 20 spread widely: more than the directions that are kept."""
+    monkeypatch.setattr(measures, "LEADING", 32)
+    spreads = torch.cat([torch.linspace(5, 10, 20), torch.full((80,), 0.1)]).double()
+    x = (Rng(1).normal(torch.empty(300, 100, dtype=torch.float64)) * spreads + 3).float()
+    one = measures.gaussian_fit(x, 4000, 0)
+    torch.rand(1)  # whatever others have drawn meanwhile
+    assert torch.equal(one, measures.gaussian_fit(x, 4000, 0))
+    assert not torch.equal(one, measures.gaussian_fit(x, 4000, 1))
+    torch.testing.assert_close(one.std(0)[:20], x.std(0)[:20], rtol=0.06, atol=0)  # five errors of 4000 draws
+    assert float((one.mean(0) - x.mean(0)).abs().max()) < 5 * 10 / 4000**0.5
