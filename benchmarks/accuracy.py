@@ -59,7 +59,7 @@ except ImportError:
     peers = None
 
 BUDGETS = (5, 8, 10, 15, 20, 30, 50, 100)
-TUNED, TUNED_ON = (5, 8, 10, 15), 1200
+TUNED, TUNED_ON = (5, 8, 10, 15), 6400
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
 MORE = (Euler(), DpmSolver(2), DpmSolver(3), DpmSinglestep(2), DpmSinglestep(3))
 # Beyond 20 evaluations only methods that can still win are tried, which keeps the benchmark to minutes.

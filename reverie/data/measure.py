@@ -105,6 +105,8 @@ def choose_scale(
     low, high = float(stats.low.min()), float(stats.high.max())
     if low == high:
         raise UserError(f"'{report.path}': every value is {low:g}; there is nothing to learn", code=BAD_DATA)
+    if bool((stats.low == stats.high).all()):
+        raise UserError(f"'{report.path}': every channel is constant; there is nothing to learn", code=BAD_DATA)
     if bounds is not None:
         if low < bounds[0] or high > bounds[1]:
             raise UserError(

@@ -71,9 +71,10 @@ def test_values_that_would_overflow_are_refused(tmp_path):
         open_data(write(tmp_path / "x.npy", npy_bytes(values)))
 
 
-def test_constant_data_have_nothing_to_learn(tmp_path):
+@pytest.mark.parametrize("values", [np.full((9, 8, 8), 7, np.uint8), np.tile([[0.0, 1.0, 2.0]], (9, 1))])
+def test_constant_data_have_nothing_to_learn(tmp_path, values):
     with pytest.raises(UserError, match="nothing to learn"):
-        open_data(write(tmp_path / "x.npy", npy_bytes(np.full((9, 8, 8), 7, np.uint8))))
+        open_data(write(tmp_path / "x.npy", npy_bytes(values)))
 
 
 def test_what_is_recognised_is_said(tmp_path):
