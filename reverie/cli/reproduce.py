@@ -11,7 +11,7 @@ PAPERS = {"sohl-dickstein-2015": ("swiss-roll", "heartbeat", "mnist")}
 DESCRIPTION = """Run a paper's experiments again and print its table beside ours. sohl-dickstein-2015: the bounds of the
 swiss roll (T = 40, a radial basis network of 16 units) and of the binary heartbeat (T = 2000, three layers of 50
 sigmoids), Table 1 of arXiv:1503.03585; and, where --data names it, MNIST (multi-scale convolutions, learned noise),
-Table 2. About five minutes of one core without MNIST, five more with it."""
+Table 2. It takes minutes of one core, MNIST some more."""
 
 
 def add(verbs: Any) -> None:
