@@ -19,7 +19,8 @@ import functools
 import hashlib
 import math
 import sys
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Sequence
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -27,7 +28,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Whole: TypeAlias = NDArray[np.int64]
-Numbers = TypeVar("Numbers", Tensor, NDArray[Any])
+Bits: TypeAlias = NDArray[np.uint64]
+Real: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
+Numbers = TypeVar("Numbers", Tensor, Real)
 
 # Which of the two 32-bit words of an int64 in memory is the upper one.
 _UPPER = 1 if sys.byteorder == "little" else 0
@@ -43,6 +46,8 @@ def _signed(x: int) -> int:
 
 
 _SM1, _SM2, _SGAMMA = _signed(_M1), _signed(_M2), _signed(_GAMMA)
+# The finaliser's constants as arrays of no dimension, which NumPy takes up faster than whole numbers.
+_A30, _A27, _A31, _AM1, _AM2 = (np.array(value, np.uint64) for value in (30, 27, 31, _M1, _M2))
 
 
 def _mix_int(z: int) -> int:
@@ -51,16 +56,23 @@ def _mix_int(z: int) -> int:
     return z ^ (z >> 31)
 
 
-def _mix(z: Numbers) -> Numbers:
-    """The same bits as `_mix_int`, elementwise and in place; `>>` on int64 is arithmetic, hence the masks.
-
-    Of arrays as of tensors: on the CPU a call of NumPy costs half of torch's, which is most of a small draw.
-    """
+def _mix(z: Tensor) -> Tensor:
+    """The same bits as `_mix_int`, elementwise and in place; `>>` on int64 is arithmetic, hence the masks."""
     z ^= (z >> 30) & ((1 << 34) - 1)
     z *= _SM1
     z ^= (z >> 27) & ((1 << 37) - 1)
     z *= _SM2
     z ^= (z >> 31) & ((1 << 33) - 1)
+    return z
+
+
+def _mix_array(z: Bits) -> Bits:
+    """The same of an array: on the CPU a call of NumPy costs half of torch's, which is most of a small draw."""
+    z ^= z >> _A30
+    z *= _AM1
+    z ^= z >> _A27
+    z *= _AM2
+    z ^= z >> _A31
     return z
 
 
@@ -78,13 +90,60 @@ def _word(key: str) -> int:
 
 
 @functools.lru_cache(maxsize=32)
-def _counters(count: int) -> Whole:
-    return np.arange(1, count + 1) * _SGAMMA
+def _counters(count: int) -> Bits:
+    return (np.arange(1, count + 1) * _SGAMMA).view(np.uint64)
 
 
 @functools.lru_cache(maxsize=32)
 def _counters_on(count: int, device: torch.device) -> Tensor:
-    return torch.from_numpy(_counters(count)).to(device)
+    return torch.from_numpy(_counters(count).view(np.int64)).to(device)
+
+
+def _bits(keys: Bits, count: int, device: torch.device) -> Tensor:
+    """64 random bits for each of `count` elements of every key (K, 1): (K, count) int64."""
+    if device.type == "cpu":
+        return torch.from_numpy(_mix_array(_counters(count) + keys).view(np.int64))
+    return _mix(_counters_on(count, device) + torch.from_numpy(keys.view(np.int64)).to(device))
+
+
+def _pairs(keys: Bits, count: int, kind: type[np.floating]) -> Tensor:
+    """Box–Muller of `count` elements of every key (K, 1), from 32 bits each: (K, 2, count), on the CPU.
+
+    The functions are torch's, whose results differ from NumPy's in the last bit.
+    """
+    words = _mix_array(_counters(count) + keys).view(np.uint32)
+    u, angle = _scale(words[:, _UPPER::2].astype(kind), words[:, 1 - _UPPER :: 2].astype(kind))
+    radius, turn = torch.from_numpy(u), torch.from_numpy(angle)
+    radius.log_()
+    u *= -2
+    radius.sqrt_()
+    out = np.empty((len(keys), 2, count), kind)
+    np.multiply(turn.cos().numpy(), u, out[:, 0])
+    np.multiply(turn.sin_().numpy(), u, out[:, 1])
+    return torch.from_numpy(out)
+
+
+def _pairs_on(keys: Bits, count: int, real: torch.dtype, device: torch.device) -> Tensor:
+    """The same on another device."""
+    bits = _bits(keys, count, device)
+    u, angle = _scale(((bits >> 32) & 0xFFFFFFFF).to(real), (bits & 0xFFFFFFFF).to(real))
+    radius = u.log_().mul_(-2).sqrt_()
+    return torch.stack((angle.cos().mul_(radius), angle.sin_().mul_(radius)), 1)
+
+
+def _normals(keys: Bits, like: Tensor) -> Tensor:
+    """Standard normal numbers for every key (K, 1), as many as an example of `like` has: (K, *D)."""
+    shape, count = (len(keys), *like.shape[1:]), math.prod(like.shape[1:])
+    if not len(keys) * count:
+        return like.new_empty(shape)
+    half, double = (count + 1) // 2, like.dtype == torch.float64
+    if like.device.type == "cpu":
+        out = _pairs(keys, half, np.float64 if double else np.float32)
+    else:
+        out = _pairs_on(keys, half, torch.float64 if double else torch.float32, like.device)
+    if count % 2:
+        out = out.reshape(len(keys), -1)[:, :count]
+    return out.reshape(shape).to(like.dtype)
 
 
 class Rng:
@@ -130,46 +189,29 @@ class Rng:
             raise ValueError(f"this Rng names {number.shape[0]} examples, but {rows} rows were asked for")
         return number
 
-    def _keys(self, rows: int) -> Whole:
+    def _keys(self, rows: int) -> Bits:
         """A key for each example, (rows, 1)."""
         if rows == 1:
             first = int(self._numbers(1)[0])
-            return np.array([[_signed(_mix_int((first * _GAMMA + self._key) & _MASK))]])
-        return _mix(self._numbers(rows) * _SGAMMA + _signed(self._key))[:, None]
-
-    def _bits(self, rows: int, count: int, device: torch.device) -> Tensor:
-        """64 random bits for each of `count` elements of `rows` examples: (rows, count) int64."""
-        keys = self._keys(rows)
-        if device.type == "cpu":
-            return torch.from_numpy(_mix(_counters(count) + keys))
-        return _mix(_counters_on(count, device) + torch.from_numpy(keys).to(device))
-
-    def _polar(self, rows: int, count: int, device: torch.device, double: bool) -> tuple[Tensor, Tensor]:
-        """u in (0, 1) and an angle in [0, 2π) for each element, (rows, count) each, from 32 of its bits each."""
-        bits = self._bits(rows, count, device)
-        if device.type != "cpu":
-            real = torch.float64 if double else torch.float32
-            return _scale(((bits >> 32) & 0xFFFFFFFF).to(real), (bits & 0xFFFFFFFF).to(real))
-        words, kind = bits.numpy().view(np.uint32), np.float64 if double else np.float32
-        u, angle = _scale(words[:, _UPPER::2].astype(kind), words[:, 1 - _UPPER :: 2].astype(kind))
-        return torch.from_numpy(u), torch.from_numpy(angle)
+            return np.array([[_mix_int((first * _GAMMA + self._key) & _MASK)]], np.uint64)
+        return _mix_array((self._numbers(rows) * _SGAMMA + _signed(self._key)).view(np.uint64))[:, None]
 
     def normal(self, like: Tensor) -> Tensor:
         """Standard normal numbers with the shape (B, *D), dtype and device of `like`.
 
         Box–Muller: n₁ = √(−2 log u) cos(2πv), n₂ = √(−2 log u) sin(2πv), with u, v of 32 bits each.
         """
-        rows, count = like.shape[0], math.prod(like.shape[1:])
-        if not rows * count:
-            return torch.empty_like(like)
-        u, angle = self._polar(rows, (count + 1) // 2, like.device, like.dtype == torch.float64)
-        radius = u.log_().mul_(-2).sqrt_()
-        out = torch.cat((angle.cos().mul_(radius), angle.sin_().mul_(radius)), 1)
-        return (out[:, :count] if count % 2 else out).reshape(like.shape).to(like.dtype)
+        return _normals(self._keys(like.shape[0]), like)
+
+    def normals(self, like: Tensor, forks: Sequence[tuple[int | str, ...]]) -> Tensor:
+        """`fork(*keys).normal(like)` for each of the K `forks`, all at once, which is cheaper: (K, B, *D)."""
+        rows = like.shape[0]
+        keys = np.concatenate([self.fork(*keys)._keys(rows) for keys in forks])
+        return _normals(keys, like).reshape(len(forks), *like.shape)
 
     def uniform(self, rows: int, *shape: int) -> Tensor:
         """Uniform numbers in (0, 1): (rows, *shape) float64 on the CPU, 52 bits each."""
-        bits = self._bits(rows, math.prod(shape), torch.device("cpu"))
+        bits = _bits(self._keys(rows), math.prod(shape), torch.device("cpu"))
         u = (bits >> 12).bitwise_and_((1 << 52) - 1).to(torch.float64).add_(0.5).mul_(2.0**-52)
         return u.reshape(rows, *shape)
 
@@ -179,5 +221,5 @@ class Rng:
 
     def rademacher(self, like: Tensor) -> Tensor:
         """Signs ±1, each with probability ½, like `like`."""
-        bits = self._bits(like.shape[0], math.prod(like.shape[1:]), like.device)
+        bits = _bits(self._keys(like.shape[0]), math.prod(like.shape[1:]), like.device)
         return (bits < 0).to(like.dtype).mul_(-2).add_(1).reshape(like.shape)

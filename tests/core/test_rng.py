@@ -2,12 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reverie.core.rng import Rng, _mix, _mix_int, _signed
+from reverie.core.rng import Rng, _bits, _mix, _mix_array, _mix_int, _pairs, _pairs_on, _signed
 
 GAMMA = 0x9E3779B97F4A7C15
 MANY = 400_000
@@ -37,8 +38,9 @@ def test_the_finaliser_gives_the_published_numbers_of_splitmix64():
 
 @given(st.integers(0, 2**64 - 1))
 @settings(max_examples=200, deadline=None)
-def test_tensors_and_whole_numbers_are_mixed_to_the_same_bits(z):
+def test_tensors_arrays_and_whole_numbers_are_mixed_to_the_same_bits(z):
     assert int(_mix(torch.tensor([_signed(z)]))) == _signed(_mix_int(z))
+    assert int(_mix_array(np.array([z], np.uint64))[0]) == _mix_int(z)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -109,6 +111,21 @@ def test_normals_are_the_box_muller_pairs_of_the_mixed_counters(rows):
             assert drawn[row, [place, half + place]].tolist() == pytest.approx(pair, abs=1e-13)
 
 
+def test_the_arithmetic_of_other_devices_gives_the_same_normals():
+    keys = Rng(13)._keys(3)
+    for kind, real in ((np.float32, torch.float32), (np.float64, torch.float64)):
+        there = _pairs_on(keys, 9, real, torch.device("cpu"))
+        torch.testing.assert_close(there, _pairs(keys, 9, kind))
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (3, 5), (2, 3, 4, 4), (0, 3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_many_draws_at_once_are_the_bits_of_one_after_the_other(shape, dtype):
+    rng, like = Rng(12).fork("eps").at(7), zeros(*shape, dtype=dtype)
+    forks = [("a", 1), (), (2,)]
+    assert torch.equal(rng.normals(like, forks), torch.stack([rng.fork(*keys).normal(like) for keys in forks]))
+
+
 def test_forking_by_two_keys_is_forking_twice_and_order_matters():
     rng = Rng(6)
     like = zeros(2, 3)
@@ -166,4 +183,5 @@ def test_a_stream_refuses_more_rows_than_it_names():
 @pytest.mark.gpu
 def test_uniform_bits_are_the_same_on_the_accelerator():
     device = torch.device(torch.accelerator.current_accelerator().type)
-    assert torch.equal(Rng(0)._bits(5, 7, device).cpu(), Rng(0)._bits(5, 7, torch.device("cpu")))
+    keys = Rng(0)._keys(5)
+    assert torch.equal(_bits(keys, 7, device).cpu(), _bits(keys, 7, torch.device("cpu")))
