@@ -1,9 +1,11 @@
 """A noise path that can be refined: more steps follow the same Brownian motion, and so refine the same sample.
 
-Its clock is c = SNR, in which the noise of the reverse SDE (η = 1) over a step is exactly an increment of W. Each
-octave [2ᵏ, 2ᵏ⁺¹] has its own increment and is refined by halving: between W_a and W_b the midpoint is
-(W_a + W_b)/2 + ½ √(b − a) z, with z a function of (rng, octave, level, place) alone. So an increment is the same
-whoever asks, in any order, and nothing is stored.
+Its clock is c = SNR, in which the noise of the reverse SDE (η = 1) over a step is exactly an increment of W. Every
+octave [2ᵏ, 2ᵏ⁺¹] is halved into cells; the value at a node between two known ones, W_a and W_b, is
+    W_c = ((b − c) W_a + (c − a) W_b)/(b − a) + √((c − a)(b − c)/(b − a)) z
+with z a function of (rng, node) alone. A walk halves down to two of its own steps, and where it stops inside a cell it
+takes the z of the cell's middle, once. So its law is exactly that of Brownian motion whatever its steps are; two walks
+have the same values at the nodes that both come by, and elsewhere nearly so: as near as their steps are short.
 Reference: Lévy 1948; Li et al. 2020, arXiv:2001.01328, section 4 (the virtual Brownian tree).
 """
 
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -24,42 +26,95 @@ from reverie.samplers.sde import SdeDpm
 
 # Where the signal is nothing at all (zero SNR), the path starts here.
 FIRST = 2.0**-40
+# An octave is halved at most so often, which bounds what a walk has to remember.
+DEPTH = 16
+
+Key: TypeAlias = tuple[int | str, ...]
 
 
-@dataclass(frozen=True)
-class BrownianPath:
-    """Brownian motion over clock times c > 0 for each example that `rng` names; exact to 2^−depth of an octave."""
+class Node(NamedTuple):
+    """The path's value W (B, *D) at a clock time."""
+
+    clock: float
+    value: Tensor
+
+
+class Cell(NamedTuple):
+    """A dyadic part of an octave; `spent` says that the z of its middle has been used."""
+
+    start: float
+    end: float
+    spent: bool = False
+
+
+class BrownianPath(NamedTuple):
+    """Where a walk along W is, W = 0 at its start, for each example that `rng` names; `to` goes on.
+
+    It remembers the known nodes that lie ahead, the nearest last, and the innermost cell, which ends there.
+    """
 
     rng: Rng
-    depth: int = 16
+    clock: float = FIRST
+    value: Tensor | None = None
+    ahead: tuple[Node, ...] = ()
+    cell: Cell | None = None
 
-    def increment(self, a: float, b: float, like: Tensor) -> Tensor:
-        """W_b − W_a for 0 < a < b, with the shape (B, *D) of `like`."""
-        first, last = (math.frexp(c)[1] - 1 for c in (a, b))
-        total = self._within(last, b, like) - self._within(first, a, like)
-        for octave in range(first, last):
-            total = total + self._whole(octave, like)
-        return total
+    def to(self, clock: float, like: Tensor) -> BrownianPath:
+        """The walk at a later clock time; its `value` there has the shape (B, *D) of `like`."""
+        if clock < self.clock:
+            raise ValueError(f"a walk along a path only goes on, not from {self.clock} back to {clock}")
+        here = Node(self.clock, torch.zeros_like(like) if self.value is None else self.value)
+        ahead, cell = list(self.ahead), self.cell
+        while ahead and ahead[-1].clock <= clock:
+            here = ahead.pop()
+            cell = Cell(here.clock, ahead[-1].clock) if ahead else None
+        if here.clock < clock:
+            points, cell = _points(here.clock, clock, cell, 2 * (clock - self.clock))
+            draws = self.rng.normals(like, [key for _, key in points]).unbind()
+            for (place, _), z in zip(points, draws, strict=True):
+                node = _between(here, ahead[-1] if ahead else None, place, z)
+                if place > clock:
+                    ahead.append(node)
+                else:
+                    here = node
+        return BrownianPath(self.rng, clock, here.value, tuple(ahead), cell)
 
-    def _whole(self, octave: int, like: Tensor) -> Tensor:
-        """W at the octave's end minus W at its start, N(0, 2ᵏ)."""
-        return 2 ** (octave / 2) * self.rng.fork("octave", octave).normal(like)
 
-    def _within(self, octave: int, c: float, like: Tensor) -> Tensor:
-        """W_c minus W at the octave's start; between the finest halvings a straight line."""
-        start, width, place = 2.0**octave, 2.0**octave, 0
-        low = torch.zeros_like(like)
-        if c == start:
-            return low
-        high = self._whole(octave, like)
-        for level in range(1, self.depth + 1):
-            z = self.rng.fork("halving", octave, level, place).normal(like)
-            middle = (low + high) / 2 + 0.5 * math.sqrt(width) * z
-            width /= 2
-            right = c >= start + width
-            place, start = 2 * place + right, start + right * width
-            low, high = (middle, high) if right else (low, middle)
-        return low + (c - start) / width * (high - low)
+def _between(low: Node, high: Node | None, clock: float, z: Tensor) -> Node:
+    """The node at `clock` given its neighbours; without a later one its law is N(W_low, c − c_low)."""
+    if high is None:
+        return Node(clock, torch.add(low.value, z, alpha=math.sqrt(clock - low.clock)))
+    share = (clock - low.clock) / (high.clock - low.clock)
+    spread = math.sqrt((clock - low.clock) * (1 - share))
+    return Node(clock, torch.lerp(low.value, high.value, share).add_(z, alpha=spread))
+
+
+def _points(here: float, clock: float, cell: Cell | None, coarsest: float) -> tuple[list[tuple[float, Key]], Cell]:
+    """The nodes to draw on the way from `here` to `clock`, in order, and the cell that the walk ends in."""
+    octave, points = math.frexp(clock)[1], []
+    if cell is None:
+        # of the octaves passed over only the last two matter; those before are drawn with the first of them
+        first = max(math.frexp(here)[1], octave - 2)
+        points = [(2.0**k, _key(2.0**k)) for k in range(first, octave + 1)]
+        cell = Cell(2.0 ** (octave - 1), 2.0**octave)
+    start, end, spent = cell
+    coarsest = max(coarsest, 2.0 ** (octave - DEPTH))
+    while end - start > coarsest:
+        middle = (start + end) / 2
+        if middle > here:
+            points.append((middle, _key(middle, spent)))
+        start, end, spent = (middle, end, False) if middle <= clock else (start, middle, False)
+    if clock == max(here, start):
+        return points, Cell(start, end, spent)
+    points.append((clock, _key(clock, spent) if spent else _key((start + end) / 2)))
+    return points, Cell(start, end, True)
+
+
+def _key(clock: float, again: bool = False) -> Key:
+    """The name of the draw for a node, and of another where that one has been used."""
+    mantissa, exponent = math.frexp(clock)
+    whole = int(mantissa * 2.0**53)
+    return ("again", whole, exponent) if again else (whole, exponent)
 
 
 class Increment(Rng):
@@ -88,7 +143,7 @@ class Refinable(Sampler):
     """Any stochastic sampler on one Brownian path: its noise in the step from t to s is (W_s − W_t)/√(c_s − c_t).
 
     c is the signal-to-noise ratio. With one seed, 20 and 40 steps draw the same sample more and less coarsely. One
-    draw a step is the path's; others (a corrector's) are independent. Costs about 30 draws a step instead of one.
+    draw a step is the path's; others (a corrector's) are independent. The path costs about two draws a step.
     Reference: Li et al. 2020, arXiv:2001.01328, section 4.
     """
 
@@ -115,10 +170,13 @@ class Refinable(Sampler):
     ) -> tuple[Tensor, State]:
         if s == t:
             return x, state
+        path, inner = state
         schedule = gaussian(denoiser).schedule
-        start, end = (math.exp(min(2 * point(schedule, u)[2], 700.0)) for u in (t, s))
-        if point(schedule, s)[1] > 0:
-            start = max(start, FIRST)
-            rng = Increment(rng, state.path.increment(start, end, x) / math.sqrt(end - start))
-        x, inner = self.inner.step(denoiser, x, t, s, state=state.inner, rng=rng)
-        return x, Remembered(state.path, inner)
+        start, end = (max(FIRST, math.exp(min(2 * point(schedule, u)[2], 700.0))) for u in (t, s))
+        if point(schedule, s)[1] > 0 and end > start:
+            before = path if path.clock == start else path.to(start, x)
+            path = before.to(end, x)
+            origin = 0 if before.value is None else before.value
+            rng = Increment(rng, (path.value - origin).mul_((end - start) ** -0.5))
+        x, inner = self.inner.step(denoiser, x, t, s, state=inner, rng=rng)
+        return x, Remembered(path, inner)

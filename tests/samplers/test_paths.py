@@ -21,6 +21,7 @@ from reverie.samplers import (
     RungeKutta,
     SdeDpm,
     Uniform,
+    brownian,
     encode,
     interpolate,
     trajectory,
@@ -68,21 +69,63 @@ def test_a_learned_solver_refuses_a_table_of_the_wrong_size():
         Learned((1.0, 0.5, 0.0), (0.1, 0.2))
 
 
+# Octaves passed over, an octave entered, steps that grow shorter within a cell (its z is spent), a node met exactly.
+CLOCK = (1e-6, 0.1, 0.37, 0.375, 0.9, 1.0, 1.1, 1.6, 1.65, 1.66, 1.75, 1.9, 3e5)
+
+
+def walked(path, clock, like):
+    """The values of a walk at these clock times, with the walks themselves."""
+    walks = [path.to(clock[0], like)]
+    for c in clock[1:]:
+        walks.append(walks[-1].to(c, like))
+    return torch.stack([walk.value for walk in walks]), walks
+
+
+def covariance(clock, count=20_000):
+    """Of the increments in units of their length: the identity, for Brownian motion."""
+    values, _ = walked(BrownianPath(Rng(0)), clock, torch.empty(count, 1).double())
+    steps = values.diff(dim=0)[..., 0] / torch.tensor(clock).double().diff().sqrt()[:, None]
+    return steps @ steps.T / count
+
+
 def test_a_brownian_path_has_independent_increments_of_the_right_variance():
-    like = torch.empty(20_000, 1).double()
-    path = BrownianPath(Rng(0))
-    clock = [1e-6, 0.1, 0.37, 0.375, 0.9, 1.0, 3e5]
-    steps = [path.increment(a, b, like) / math.sqrt(b - a) for a, b in itertools.pairwise(clock)]
-    covariance = torch.cat(steps, 1).T @ torch.cat(steps, 1) / len(like)
-    assert torch.allclose(covariance, torch.eye(6).double(), atol=4.5 * math.sqrt(2 / len(like)))
+    eye = torch.eye(len(CLOCK) - 1).double()
+    assert torch.allclose(covariance(CLOCK), eye, rtol=0, atol=4.5 * math.sqrt(2 / 20_000))
 
 
-def test_increments_of_a_brownian_path_add_up_whoever_asks_in_whatever_order():
-    path, like = BrownianPath(Rng(1)), torch.empty(4, 3).double()
-    whole = path.increment(0.3, 5.0, like)
-    parts = path.increment(0.7, 5.0, like) + path.increment(0.3, 0.7, like)
-    assert torch.allclose(whole, parts, rtol=0, atol=1e-12)
-    assert torch.equal(BrownianPath(Rng(1).at(2)).increment(0.3, 5.0, like[2:]), whole[2:])
+def test_the_covariance_would_see_a_draw_that_is_used_twice(monkeypatch):
+    monkeypatch.setattr(brownian, "_key", lambda clock, again=False: math.frexp(math.floor(8 * clock) / 8 + 1))
+    eye = torch.eye(len(CLOCK) - 1).double()
+    assert not torch.allclose(covariance(CLOCK), eye, rtol=0, atol=0.1)
+
+
+def test_two_walks_have_the_same_values_where_both_come_by():
+    like = torch.empty(4, 3).double()
+    octaves = [2.0**k for k in range(-2, 6)]
+    finer = sorted(octaves + [1.3 * c for c in octaves] + [1.31 * c for c in octaves])
+    coarse, _ = walked(BrownianPath(Rng(1)), octaves, like)
+    fine, _ = walked(BrownianPath(Rng(1)), finer, like)
+    assert torch.equal(coarse, fine[[finer.index(c) for c in octaves]])
+    alone, _ = walked(BrownianPath(Rng(1).at(2)), finer, like[2:])
+    assert torch.equal(alone, fine[:, 2:])
+
+
+def test_a_walk_draws_about_twice_a_step_and_remembers_a_few_nodes_however_many_steps_it_takes(monkeypatch):
+    counts = []
+    normals = Rng.normals
+    monkeypatch.setattr(Rng, "normals", lambda rng, like, forks: counts.append(len(forks)) or normals(rng, like, forks))
+    for steps in (30, 1000):
+        counts.clear()
+        clock = torch.logspace(-5, 3, steps).tolist()
+        _, walks = walked(BrownianPath(Rng(0)), clock, torch.empty(1, 2))
+        assert sum(counts) < 2.5 * steps
+        assert max(len(walk.ahead) for walk in walks) <= brownian.DEPTH + 1
+
+
+def test_a_walk_along_a_path_does_not_turn_back():
+    like = torch.empty(1, 2)
+    with pytest.raises(ValueError, match="only goes on"):
+        BrownianPath(Rng(0)).to(2.0, like).to(1.0, like)
 
 
 @pytest.mark.parametrize("inner", [SdeDpm(), Ancestral(v=0.0)], ids=repr)
