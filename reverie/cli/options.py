@@ -34,6 +34,7 @@ WHAT = {
     "grid": "the times that a sampler visits",
     "critic": "the network that an adversarial loss sets against the denoiser's",
     "stage": "the autoencoder that --vae trains",
+    "labeller": "the network that --classifier trains",
 }
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from reverie.training.guides import Steering
     from reverie.training.model import Model
 
+USUAL = {"cfg": 1.5, "auto": 1.5, "classifier": 2.0}  # scales by measurement; every other guidance is meant at 1
 OWN = ("count", "label", "steps", "seed", "first", "out", "sampler", "device", "trajectory", "given", "help")
 DESCRIPTION = """Draw samples from a trained model: a run folder, a model folder, or a checkpoint. Sample number i
 depends on the seed and i alone, whatever the count. Files are written in the form the training data had."""
@@ -51,7 +52,8 @@ def _add_guidance(parser: argparse.ArgumentParser) -> None:
         help="cfg, classifier:RUN, auto (away from the run's own beginning), auto:RUN, product:LABEL=W,LABEL=W, or a "
         f"prior: {', '.join(catalog.names('guidance', 'Reward'))} (default: none)",
     )  # fmt: skip
-    group.add_argument("--scale", type=float, default=1.0, metavar="S", help="its strength (default: 1)")
+    usual = ", ".join(f"{scale:g} of {name}" for name, scale in USUAL.items())
+    group.add_argument("--scale", type=float, metavar="S", help=f"its strength (default: {usual}, else 1)")
     group.add_argument("--guide.low", type=float, default=0.0, metavar="R", help="act above this noise level σ/α")
     group.add_argument("--guide.high", type=float, default=math.inf, metavar="R", help="act below this noise level σ/α")
     group.add_argument("--guide.rescale", type=float, default=0.0, metavar="F", help="of cfg and auto: 0 to 1")
@@ -74,11 +76,11 @@ def _steering(arguments: argparse.Namespace, model: Model) -> Steering:
 
     given = vars(arguments)
     if arguments.guide is None:
-        if arguments.scale != 1.0:
+        if arguments.scale is not None:
             raise UserError("--scale is the strength of a guidance; name one with --guide")
         return Steering(lambda inner: inner, arguments.label)
     strength = Strength(
-        scale=arguments.scale,
+        scale=_scale(arguments),
         low=given["guide.low"],
         high=given["guide.high"],
         rescale=given["guide.rescale"],
@@ -88,6 +90,13 @@ def _steering(arguments: argparse.Namespace, model: Model) -> Steering:
     own = {name: value for name, value in own.items() if value is not None}
     run = arguments.model
     return guide(arguments.guide, model, label=arguments.label, strength=strength, options=own, run=run)
+
+
+def _scale(arguments: argparse.Namespace) -> float:
+    """The strength that was asked for, or what is usual for the guidance."""
+    if arguments.scale is not None:
+        return float(arguments.scale)
+    return USUAL.get(arguments.guide.partition(":")[0], 1.0)
 
 
 def _add_sampler(parser: argparse.ArgumentParser) -> None:
@@ -149,7 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
         "seed": arguments.seed,
         "first": arguments.first,
         "guide": arguments.guide,
-        "scale": arguments.scale if arguments.guide else None,
+        "scale": _scale(arguments) if arguments.guide else None,
         "evaluations": len(walk.times) - 1,
         **config,
     }

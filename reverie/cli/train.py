@@ -15,6 +15,8 @@ DESCRIPTION = """Train a diffusion model on DATA: a folder of images (sub-folder
 IDX files, or a built-in set (digits, swiss-roll, moons, checkerboard, mixture). What is not given is chosen from the
 data's shape and size and the time given, printed, and written to the run folder."""
 
+BESIDE = {"classifier": "labeller", "vae": "stage"}  # what is trained beside models → the section of its network
+
 
 def add(verbs: Any) -> None:
     every = options.all_shown(sys.argv)
@@ -67,55 +69,38 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.classifier and arguments.vae:
         raise UserError("--classifier and --vae train different things; choose one")
     if arguments.classifier:
-        return _classifier(arguments, chosen)
+        return _beside(arguments, chosen, "classifier")
     if arguments.vae:
-        return _autoencoder(arguments, chosen)
+        return _beside(arguments, chosen, "vae")
+    if "labeller" in chosen:
+        raise UserError("--labeller describes the network that --classifier trains; give that too")
     return _go(arguments, chosen, length)
 
 
-def _classifier(arguments: argparse.Namespace, chosen: dict[str, Any]) -> int:
-    """A classifier of noisy data in its own folder."""
-    from reverie.cli.bar import Terminal
-    from reverie.data import open_data
-    from reverie.training.classifier import train_classifier
-
-    options_of_training = chosen.get("training", {})
-    if options_of_training.get("minutes"):
-        raise UserError("the length of a classifier's training is given in updates: --steps N")
-    network = {key: value for key, value in chosen.get("network", {}).items() if key != "name"}
-    dataset = open_data(arguments.data, **options.reading(arguments))
-    with Terminal(quiet=arguments.quiet) as view:
-        train_classifier(
-            dataset,
-            arguments.out or Path("runs") / f"{dataset.spec.name}-classifier",
-            network=network,
-            steps=options_of_training.get("steps") or 1500,
-            seed=int(chosen.get("seed", 0)),
-            view=view,
-        )
-    return 0
-
-
-def _autoencoder(arguments: argparse.Namespace, chosen: dict[str, Any]) -> int:
-    """An autoencoder in its own folder."""
+def _beside(arguments: argparse.Namespace, chosen: dict[str, Any], kind: str) -> int:
+    """A network that goes with diffusion models, trained into a folder of its own."""
     from reverie.cli.bar import Terminal
     from reverie.data import open_data
     from reverie.training.autoencoding import train_vae
+    from reverie.training.classifier import train_classifier
 
-    other = [name for name in chosen if name not in ("stage", "training", "seed")]
-    if other or arguments.latent:
-        raise UserError(f"--vae trains an autoencoder, which takes no --{other[0] if other else 'latent'}")
+    train: Any = {"classifier": train_classifier, "vae": train_vae}[kind]
+    section = BESIDE[kind]
+    other = [name for name in chosen if name not in (section, "training", "seed")]
+    other += [name for name in ("latent", "memory", "device") if getattr(arguments, name)]
+    if other:
+        raise UserError(f"--{kind} takes no --{other[0]}; options of its network are --{section}.NAME (see --help-all)")
     training = chosen.get("training", {})
     taken = {"minutes": "minutes", "steps": "steps", "batch": "batch", "learning_rate": "rate", "holdout": "holdout"}
     for name in training:
         if name not in taken:
-            raise UserError(f"an autoencoder's training takes {', '.join(sorted(taken))}, not '{name}'")
+            raise UserError(f"--{kind} takes of --training {', '.join(sorted(taken))}, not '{name}'")
     dataset = open_data(arguments.data, **options.reading(arguments))
     with Terminal(quiet=arguments.quiet) as view:
-        train_vae(
+        train(
             dataset,
-            arguments.out or Path("runs") / f"{dataset.spec.name}-vae",
-            network=chosen.get("stage"),
+            arguments.out or Path("runs") / f"{dataset.spec.name}-{kind}",
+            network=chosen.get(section),
             seed=int(chosen.get("seed", 0)),
             view=view,
             **{taken[name]: value for name, value in training.items()},

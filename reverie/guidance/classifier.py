@@ -27,18 +27,25 @@ Logits = Callable[[Tensor, Scalar], Tensor]  # x_t (B, *D), t → (B, classes)
 class NoisyClassifier(nn.Module):
     """p(y | x_t) by a network: logits = net(c_in x_t, c_noise), with the scalings of a network denoiser.
 
-    The network is told of no less noise than `quietest` (σ/α), the least that it was trained on.
+    The network is told of noise levels σ/α between the two of `told` alone, those that it was trained on.
     """
 
-    def __init__(self, process: Gaussian, network: nn.Module, *, data_std: float = 1.0, quietest: float = 0.0) -> None:
+    def __init__(
+        self,
+        process: Gaussian,
+        network: nn.Module,
+        *,
+        data_std: float = 1.0,
+        told: tuple[float, float] = (0.0, math.inf),
+    ) -> None:
         super().__init__()
         self.process, self.network, self.data_std = process, network, data_std
-        self.least = math.log(quietest) / 4 if quietest > 0 else -math.inf
+        self.ends = [math.log(level) / 4 if level > 0 else -math.inf for level in told]
 
     def forward(self, xt: Tensor, t: Scalar) -> Tensor:
         schedule = self.process.schedule
         scaled = expand(input_scale(schedule, t, self.data_std), xt) * xt
-        return self.network(scaled, batch(noise_level(schedule, t), xt).to(scaled).clamp(min=self.least))
+        return self.network(scaled, batch(noise_level(schedule, t), xt).to(scaled).clamp(*self.ends))
 
 
 class ComponentClassifier(nn.Module):

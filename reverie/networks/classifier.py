@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -30,7 +31,10 @@ class Labeller(nn.Module, ABC):
 
 
 class Classifier(Labeller):
-    """Residual blocks at `levels` sizes, the mean over pixels, and a linear layer; points are images of one pixel."""
+    """Residual blocks at `levels` sizes, then a linear layer over every pixel that is left; points are images of one.
+
+    The read-out knows places: where noise drowns every single pixel, a label is told by templates of the whole.
+    """
 
     def __init__(
         self,
@@ -55,14 +59,16 @@ class Classifier(Labeller):
         widths = [width * 2**k for k in range(levels)]
         self.blocks = nn.ModuleList(Residual(self.axes, w, embedding=4 * width) for w in widths)
         self.halve = nn.ModuleList(convolution(self.axes, w, 2 * w, stride=2) for w in widths[:-1])
-        self.exit = Linear(widths[-1], classes, gain=0.0)
+        left = [-(-n // (patch * 2 ** (levels - 1))) for n in space[1:]]
+        self.exit = Linear(widths[-1] * math.prod(left), classes, gain=0.0)
         initialise(self, 0)
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         embedding = self.embedding(noise, None, None)
         h = fold(x if len(self.shape) > 1 else x[..., None], self.patch)
-        h = self.entry(h.unsqueeze(2) if self.axes == 1 else h)
+        h = h.unsqueeze(2) if self.axes == 1 else h
+        h = self.entry(h.contiguous(memory_format=torch.channels_last_3d if self.axes == 3 else torch.channels_last))
         for level, block in enumerate(self.blocks):
             h = block(h, embedding, noise)
             h = self.halve[level](h) if level < len(self.halve) else h
-        return self.exit(F.silu(channel_norm(h)).flatten(2).mean(2))
+        return self.exit(F.silu(channel_norm(h)).flatten(1))

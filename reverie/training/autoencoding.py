@@ -8,11 +8,9 @@ Reference: Kingma & Welling 2014, arXiv:1312.6114, equation 10.
 from __future__ import annotations
 
 import math
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,18 +21,15 @@ from reverie.core.errors import UserError
 from reverie.core.rng import Rng
 from reverie.core.units import bits_per_dim
 from reverie.data import Dataset, Spec, is_picture, to_picture
-from reverie.denoisers import Denoiser, Stage
-from reverie.losses import Loss
+from reverie.denoisers import Stage
 from reverie.networks import Vae
 from reverie.training import artefacts, kept
 from reverie.training.assemble import build_stage
 from reverie.training.codes import KIND
-from reverie.training.fitting import fit
-from reverie.training.loop import plan
+from reverie.training.fitting import fit, length
 from reverie.training.view import Silent, View
 
 MEASURED = 2000  # examples that moments, bits and the gap to the prior are measured on
-PROBE = 12  # updates that are timed where a length is given in minutes
 SHOWN = 32  # pairs of an example and its reconstruction
 
 
@@ -90,9 +85,9 @@ def train_vae(
 
     def updates(count: int) -> Iterator[float]:
         networks.initialise(vae, seed)
-        return fit(cast(Denoiser, vae), cast(Loss, loss), draw, updates=count, size=batch, rate=rate)
+        return fit(vae, loss, draw, updates=count, size=batch, rate=rate, seed=seed)
 
-    steps = _length(updates, minutes, steps)
+    steps = length(updates, minutes=minutes, steps=steps, usual=2000)
     size = f"{'×'.join(map(str, vae.code))} = {math.prod(vae.code)} numbers for {spec.dimensions}"
     view.say(f"autoencoder with codes of {size}: {steps} updates of {batch} on {len(train)} examples")
     for number, value in enumerate(updates(steps), 1):
@@ -112,17 +107,6 @@ def train_vae(
     view.say(f"written: {folder}")
     view.say(f"try next: reverie train DATA --latent {folder}")
     return stage
-
-
-def _length(updates: Callable[[int], Iterator[float]], minutes: float | None, steps: int | None) -> int:
-    """How many updates a run takes: what `minutes` buy by the time of the first ones, `steps` of them at most."""
-    if minutes is None:
-        return steps or 2000
-    durations, began = [], time.perf_counter()
-    for _ in updates(PROBE):
-        durations.append(time.perf_counter() - began)
-        began = time.perf_counter()
-    return min(plan(durations, 60 * minutes), steps or sys.maxsize)
 
 
 @torch.inference_mode()

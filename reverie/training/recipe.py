@@ -31,6 +31,7 @@ SECTIONS: dict[str, tuple[str, str | None]] = {
     "grid": ("samplers", "Grid"),
     "critic": ("networks", "Network"),  # of an adversarial loss alone
     "stage": ("networks", "Vae"),  # of latent diffusion alone
+    "labeller": ("networks", "Labeller"),  # of a classifier alone
 }
 TABLES = ("training", "sampling")
 SAMPLING = {"steps": "int"}

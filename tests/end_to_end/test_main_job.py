@@ -176,14 +176,15 @@ def test_an_array_of_signals_is_trained_on(tmp_path: Path) -> None:
 
 
 def test_samples_are_steered_by_name(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Scale 1 of classifier-free guidance is the conditional model itself; scale 3 is not."""
-    plain, one, three = (tmp_path / name for name in ("plain", "one", "three"))
+    """Scale 1 of classifier-free guidance is the conditional model itself; what is usual, 1.5, is not."""
+    plain, one, usual = (tmp_path / name for name in ("plain", "one", "usual"))
     few = ["sample", str(run), "--count", "4", "--label", "2", "--device", "cpu", "--out"]
     assert main([*few, str(plain)]) == 0
-    assert main([*few, str(one), "--guide", "cfg"]) == 0
-    assert main([*few, str(three), "--guide", "cfg", "--scale", "3"]) == 0
+    assert main([*few, str(one), "--guide", "cfg", "--scale", "1"]) == 0
+    assert main([*few, str(usual), "--guide", "cfg"]) == 0
     assert (one / "sheet.png").read_bytes() == (plain / "sheet.png").read_bytes()
-    assert (three / "sheet.png").read_bytes() != (plain / "sheet.png").read_bytes()
+    assert (usual / "sheet.png").read_bytes() != (plain / "sheet.png").read_bytes()
+    assert json.loads((usual / "sample.json").read_text())["scale"] == 1.5
     assert main([*few, str(tmp_path / "none"), "--guide", "cgf"]) == 2
     assert "did you mean 'cfg'?" in capsys.readouterr().err
     assert main([*few, str(tmp_path / "none"), "--scale", "2"]) == 2
@@ -192,8 +193,31 @@ def test_samples_are_steered_by_name(run: Path, tmp_path: Path, capsys: pytest.C
 
 def test_a_classifier_is_trained_and_steers(run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "classifier"
-    assert main(["train", "digits", "--classifier", "--steps", "8", "--out", str(folder), "--quiet"]) == 0
+    few = ["--steps", "8", "--labeller.levels", "1", "--labeller.width", "8", "--training.holdout", "0.5"]
+    assert main(["train", "digits", "--classifier", *few, "--out", str(folder), "--quiet"]) == 0
+    network = json.loads((folder / "config.json").read_text())["config"]["network"]
+    assert (network["name"], network["levels"], network["width"]) == ("classifier", 1, 8)
     out = tmp_path / "out"
     guided = ["--guide", f"classifier:{folder}", "--label", "3", "--count", "2", "--out", str(out)]
     assert main(["sample", str(run), *guided, "--device", "cpu"]) == 0
     assert (out / "sheet.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--classifier", "--network.width", "8"], "--classifier takes no --network; options of its network are"),
+        (["--classifier", "--latent", "runs/codes"], "--classifier takes no --latent"),
+        (["--classifier", "--training.ema", "0.2"], "batch, holdout, learning_rate, minutes, steps, not 'ema'"),
+        (["--classifier", "--labeller.width", "wide"], "labeller.width must be a whole number, not 'wide'"),
+        (["--classifier", "--labeller.width", "0"], "width must be at least 1"),
+        (["--vae", "--schedule", "cosine"], "--vae takes no --schedule"),
+        (["--labeller", "classifier"], "the network that --classifier trains; give that too"),
+    ],
+)
+def test_what_goes_beside_models_refuses_the_options_of_models(words, text, tmp_path, capsys) -> None:
+    assert main(["train", "digits", *words, "--steps", "2", "--out", str(tmp_path / "run"), "--quiet"]) == 2
+    told = capsys.readouterr().err
+    assert text in told
+    assert len(told.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()

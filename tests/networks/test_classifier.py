@@ -30,3 +30,19 @@ def test_it_learns_to_tell_two_clouds_apart():
 def test_one_class_is_no_classification():
     with pytest.raises(ValueError, match="2 classes"):
         Classifier(shape=(2,), classes=1)
+
+
+def test_it_tells_apart_what_differs_in_place_alone():
+    """One bright pixel in a noisy picture, here or there: a mean over places would have to find out by its borders."""
+    network = initialise(Classifier(shape=(1, 8, 8), classes=2, width=8, levels=2), 0)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    label = torch.arange(64) % 2
+    x = Rng(0).normal(torch.empty(64, 1, 8, 8)) * 0.3
+    x[label == 0, :, 2, 2] += 3
+    x[label == 1, :, 5, 5] += 3
+    for _ in range(15):
+        loss = torch.nn.functional.cross_entropy(network(x, torch.zeros(64)), label)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float((network(x, torch.zeros(64)).argmax(1) == label).float().mean()) > 0.95
