@@ -14,7 +14,8 @@ import torch
 
 from reverie.core.errors import UserError
 from reverie.data.base import Dataset
-from reverie.data.opening import Options, open_reported, parse_bounds
+from reverie.data.measure import parse_bounds
+from reverie.data.opening import Options, open_reported
 from reverie.data.report import Report
 
 SHOWN = 8  # names of files listed for each finding

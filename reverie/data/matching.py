@@ -73,11 +73,11 @@ def _with_what_there_is(source: str | Path, label: str, condition: list[str], op
     wanted = [{**c, **form} for form in (options, {}) for c in columns if not c or any(c.values())]
     for chosen in wanted[:-1]:
         try:
-            return open_data(source, **chosen)
+            return open_data(source, **chosen, constant=True)
         except UserError as error:
             if error.code != USAGE:  # not for want of a column or a form, but damaged
                 raise
-    return open_data(source)
+    return open_data(source, constant=True)
 
 
 def _columns(spec: Spec) -> list[str]:

@@ -8,7 +8,7 @@ What was recognised (12 bits in 16, bytes kept as floats, constant channels, hea
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -97,16 +97,34 @@ def _missing(chunk: np.ndarray, before: int, where: str) -> str:
     )
 
 
+def parse_bounds(bounds: str | tuple[float, float] | None) -> tuple[float, float] | None:
+    """ "0,255" or (0, 255) → (0.0, 255.0); None or "" → None."""
+    if not bounds:
+        return None
+    try:
+        low, high = (float(v) for v in (bounds.split(",") if isinstance(bounds, str) else bounds))
+    except ValueError:
+        low = high = 0.0
+    if not low < high or high - low == float("inf"):
+        raise UserError(f"bounds must be two numbers LOW,HIGH with LOW below HIGH, not '{bounds}'")
+    return low, high
+
+
 def choose_scale(
-    stats: Stats, dtype: str, report: Report, *, pictures: bool, bounds: tuple[float, float] | None = None
+    stats: Stats,
+    dtype: str,
+    report: Report,
+    *,
+    pictures: bool,
+    bounds: tuple[float, float] | None = None,
+    columns: Sequence[str] = (),
 ) -> Scale:
-    """The scale that the measured range asks for; `bounds` (low, high) is the user's own word and comes first."""
+    """The scale that the measured range asks for; `bounds` (low, high) is the user's own word and comes first.
+
+    `columns` are the channels' names, where they have any.
+    """
     floats = dtype.startswith("float")
     low, high = float(stats.low.min()), float(stats.high.max())
-    if low == high:
-        raise UserError(f"'{report.path}': every value is {low:g}; there is nothing to learn", code=BAD_DATA)
-    if bool((stats.low == stats.high).all()):
-        raise UserError(f"'{report.path}': every channel is constant; there is nothing to learn", code=BAD_DATA)
     if bounds is not None:
         if low < bounds[0] or high > bounds[1]:
             raise UserError(
@@ -114,7 +132,7 @@ def choose_scale(
             )
         bins = None if floats else round(bounds[1] - bounds[0]) + 1
         return Scale.bounded(*bounds, dtype, bins=bins)
-    _say_constant(stats, report)
+    _say_constant(stats, columns, report)
     if dtype == "bool":
         return Scale.bounded(0, 1, dtype, bins=2)
     if dtype in ("uint8", "uint16") and low >= 0:
@@ -123,7 +141,7 @@ def choose_scale(
         known = _known_floats(stats, low, high, dtype, report)
         if known is not None:
             return known
-    _say_tails(stats, report)
+    _say_tails(stats, columns, report)
     bottom, top = (None, None) if floats else _limits(dtype)
     spread = np.where(stats.std > 0, stats.std, 1.0)
     if not floats and high - low >= EXACT:
@@ -165,18 +183,25 @@ def _known_floats(stats: Stats, low: float, high: float, dtype: str, report: Rep
     return None
 
 
-def _say_constant(stats: Stats, report: Report) -> None:
+def _names(columns: Sequence[str], stats: Stats) -> Sequence[str]:
+    """What channels are called: by their columns, or by number."""
+    return columns if len(columns) == len(stats.mean) else [f"channel {c}" for c in range(len(stats.mean))]
+
+
+def _say_constant(stats: Stats, columns: Sequence[str], report: Report) -> None:
     flat = np.flatnonzero(stats.low == stats.high)
     if len(flat):
-        named = ", ".join(f"{c} (always {stats.low[c]:g})" for c in flat[:8])
-        report.note(f"constant: channel {named}{' …' if len(flat) > 8 else ''}")
+        names = _names(columns, stats)
+        named = ", ".join(f"{names[c]} (always {stats.low[c]:g})" for c in flat[:8])
+        report.note(f"constant: {named}{' …' if len(flat) > 8 else ''}")
 
 
-def _say_tails(stats: Stats, report: Report) -> None:
+def _say_tails(stats: Stats, columns: Sequence[str], report: Report) -> None:
     spread = np.where(stats.std > 0, stats.std, 1.0)
     reach = np.maximum(stats.high - stats.mean, stats.mean - stats.low) / spread
     if reach.max() > 20:
-        report.note(f"heavy tails: channel {int(reach.argmax())} reaches {reach.max():.0f} standard deviations")
+        named = _names(columns, stats)[int(reach.argmax())]
+        report.note(f"heavy tails: {named} reaches {reach.max():.0f} standard deviations")
 
 
 def with_moments(spec: Spec, stats: Stats) -> Spec:
@@ -196,6 +221,16 @@ def describe(stats: Stats, spec: Spec, report: Report) -> None:
         for n, a, b, m, s in zip(names, stats.low, stats.high, stats.mean, stats.std, strict=True)
     ]
     report.facts["std"] = spec.std
+
+
+def refuse_constant(report: Report) -> None:
+    """Raise UserError where no channel varies."""
+    channels = report.facts.get("channels", [])
+    if not channels or any(channel["min"] < channel["max"] for channel in channels):
+        return
+    values = {channel["min"] for channel in channels}
+    what = f"every value is {values.pop():g}" if len(values) == 1 else "every channel is constant"
+    raise UserError(f"'{report.path}': {what}; there is nothing to learn", code=BAD_DATA)
 
 
 def check_dtype(dtype: np.dtype, where: str) -> str:

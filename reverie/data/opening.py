@@ -29,6 +29,7 @@ from reverie.data.formats.tables import names_files, open_series, open_table
 from reverie.data.formats.text import is_series
 from reverie.data.labelling import covered, label_by_side, leave_out_labels, side_of
 from reverie.data.limits import Unreadable, open_regular, start_unpacked
+from reverie.data.measure import parse_bounds, refuse_constant
 from reverie.data.report import Report
 from reverie.data.sources import ARRAYS, PICTURES, SOUNDS, Item, folder_items, is_picture, start_of
 
@@ -49,6 +50,7 @@ class Options:
     mode: str = ""
     layout: str = ""
     bounds: tuple[float, float] | None = None
+    constant: bool = False  # whether data that never vary will do
 
 
 def open_data(
@@ -60,14 +62,16 @@ def open_data(
     mode: str = "",
     layout: str = "",
     bounds: str | tuple[float, float] | None = None,
+    constant: bool = False,
 ) -> Dataset:
     """The data set of a built-in name (`BUILTIN`), at a path, or of a Hugging Face `Dataset` object.
 
     `label` names the column or array of labels ("none": leave them out), `condition` those of numeric conditions.
     `size` ("64", "48x64") and `mode` ("L", "LA", "RGB", "RGBA") change pictures; `layout` ("CHW", "HWC", "CL", …) and
-    `bounds` ("LOW,HIGH") overrule what is found out about arrays. Raises UserError if nothing can be used.
+    `bounds` ("LOW,HIGH") overrule what is found out about arrays. Data that never vary teach nothing and are refused,
+    but for `constant`, which is for data to be scored. Raises UserError if nothing can be used.
     """
-    options = Options(label, _listed(condition), str(size or ""), mode, layout, parse_bounds(bounds))
+    options = Options(label, _listed(condition), str(size or ""), mode, layout, parse_bounds(bounds), constant)
     return open_reported(source, Report(source if isinstance(source, str) else f"{source!s:.200}"), options)
 
 
@@ -79,7 +83,9 @@ def open_reported(source: Any, report: Report, options: Options) -> Dataset:
         return data
     if not isinstance(source, (str, os.PathLike)):
         report.path = "the data set"
-        return open_dataset(source, report, label=options.label, condition=options.condition, size=options.size)
+        data = open_dataset(source, report, label=options.label, condition=options.condition, size=options.size)
+        refuse_constant(report)
+        return data
     name = os.fspath(source)
     path = Path(name)
     if name in BUILTIN:
@@ -90,6 +96,8 @@ def open_reported(source: Any, report: Report, options: Options) -> Dataset:
         data = _folder(path, report, options) if path.is_dir() else _file(path, report, options)
     data.report.hold()
     _hold_to(options, data)
+    if not options.constant:
+        refuse_constant(data.report)
     return data
 
 
@@ -114,19 +122,6 @@ def _hold_to(options: Options, data: Dataset) -> None:
 def _listed(condition: str | Sequence[str]) -> tuple[str, ...]:
     parts = condition.split(",") if isinstance(condition, str) else list(condition or ())
     return tuple(part.strip() for part in parts if part.strip())
-
-
-def parse_bounds(bounds: str | tuple[float, float] | None) -> tuple[float, float] | None:
-    """ "0,255" or (0, 255) → (0.0, 255.0); None or "" → None."""
-    if not bounds:
-        return None
-    try:
-        low, high = (float(v) for v in (bounds.split(",") if isinstance(bounds, str) else bounds))
-    except ValueError:
-        low = high = 0.0
-    if not low < high or high - low == float("inf"):
-        raise UserError(f"bounds must be two numbers LOW,HIGH with LOW below HIGH, not '{bounds}'")
-    return low, high
 
 
 def _nothing_there(name: str) -> UserError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import numpy as np
 import torch
@@ -137,7 +138,9 @@ def _described(
     kind, layout = layout_of(sample.shape[1:], sample.dtype, sample, layout)
     stats = measure(chunks(layout), where=report.path)
     flat = kind in ("vector", "points") and math.prod(sample.shape[1:]) >= 64
-    scale = choose_scale(stats, dtype, report, pictures=kind in ("image", "volume") or flat, bounds=bounds)
+    columns = cast("tuple[str, ...]", details.get("columns", ()))
+    pictures = kind in ("image", "volume") or flat
+    scale = choose_scale(stats, dtype, report, pictures=pictures, bounds=bounds, columns=columns)
     shape = model_shape(sample.shape[1:], layout)
     spec = Spec(kind, shape, dtype, format, scale, name=name, layout=layout, **details)  # type: ignore[arg-type]
     spec = with_moments(spec, stats)

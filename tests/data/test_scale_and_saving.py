@@ -77,6 +77,20 @@ def test_constant_data_have_nothing_to_learn(tmp_path, values):
         open_data(write(tmp_path / "x.npy", npy_bytes(values)))
 
 
+def test_constant_data_can_be_scored_by_a_model_of_others(tmp_path):
+    rng = np.random.default_rng(0)
+    spec = open_data(write(tmp_path / "x.npy", npy_bytes(rng.integers(0, 256, (9, 8, 8), np.uint8)))).spec
+    data = load_like(write(tmp_path / "y.npy", npy_bytes(np.full((9, 8, 8), 7, np.uint8))), spec)
+    assert data.spec.scale == spec.scale
+    assert data.rows(torch.arange(9)).unique().numel() == 1
+
+
+def test_a_constant_column_is_named_by_its_name(tmp_path):
+    (tmp_path / "x.csv").write_text("height,unit,weight\n" + "".join(f"{k},1,{k * k % 7 + 0.5}\n" for k in range(50)))
+    notes = open_data(tmp_path / "x.csv").report.notes
+    assert any("constant: unit (always 1)" in note for note in notes), notes
+
+
 def test_what_is_recognised_is_said(tmp_path):
     rng = np.random.default_rng(0)
     bytes_as_floats = rng.integers(0, 256, (9, 8, 8)).astype(np.float32)
