@@ -3,14 +3,17 @@
     python -m benchmarks.sampling            writes benchmarks/results/sampling.json and prints the table
 
 The network is replaced by a tensor that is already there, so what is timed is the sampler and the loop around it:
-batch 1 and batch 64 of 3×32×32 in float32, 50 steps, the two sides in turns in one process, median over the turns.
-`floor` is the arithmetic x a + b e alone. Every sampler of the catalogue with its defaults; those that ask the network
-several times in a step are also shown per evaluation. Batch 64 is set beside one evaluation of a U-Net of about a
-million parameters, on all cores. The share of other programs in the machine's time is recorded.
+batch 1 (one thread) and batch 64 (all cores) of 3×32×32 in float32, 50 steps, the two sides in turns in one process,
+median over the turns. `arithmetic` is x a + b e alone, `noise` one draw for x: torch's own, which no sampler that draws
+can do without, and reverie's, where an example's numbers depend on (seed, example) alone. Every sampler of the
+catalogue with its defaults. A step of some asks the network several times, so costs are shown per step and per
+evaluation. Batch 64 is set beside one evaluation of a U-Net of about a million parameters on the same cores. The share
+of other programs in the machine's time is recorded.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -92,16 +95,22 @@ def theirs(name: str, options: dict[str, Any], x: Tensor) -> Callable[[], Any]:
     return walk
 
 
-def floor(x: Tensor) -> Callable[[], Any]:
-    other = torch.zeros_like(x)
+def floors(x: Tensor) -> dict[str, Callable[[], Any]]:
+    """What cannot be done without: arithmetic, and noise where a sampler draws."""
+    other, rng = torch.zeros_like(x), Rng(0)
+    ways: dict[str, Callable[[Tensor], Tensor]] = {
+        "arithmetic": lambda here: (here * 0.9).add_(other, alpha=0.1),
+        "noise by torch.randn": torch.randn_like,
+        "noise by reverie": rng.normal,
+    }
 
     @torch.inference_mode()
-    def walk() -> None:
+    def walk(way: Callable[[Tensor], Tensor]) -> None:
         here = x
         for _ in range(STEPS):
-            here = (here * 0.9).add_(other, alpha=0.1)
+            here = way(here)
 
-    return walk
+    return {name: functools.partial(walk, way) for name, way in ways.items()}
 
 
 def busy() -> tuple[float, float]:
@@ -116,7 +125,7 @@ def busy() -> tuple[float, float]:
 
 def measure(batch: int) -> dict[str, Any]:
     x = torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    walks = {"floor": floor(x), **{f"reverie {sampler!r}": ours(sampler, x) for sampler in OURS}}
+    walks = floors(x) | {f"reverie {sampler!r}": ours(sampler, x) for sampler in OURS}
     if peers:
         walks |= {f"diffusers {name}": theirs(kind, options, x) for name, (kind, options) in THEIRS.items()}
     times: dict[str, list[float]] = {name: [] for name in walks}
@@ -168,16 +177,24 @@ def rows(tables: dict[str, Any], unet: dict[str, Any]) -> list[dict[str, Any]]:
         each = calls.get(name, 1)
         share = many / each / (1e3 * unet["milliseconds"])
         table.append(
-            {"sampler": name, "batch_1": single, "batch_1_per_evaluation": single / each, "share_at_64": share}
+            {
+                "sampler": name,
+                "evaluations": each,
+                "batch_1": single,
+                "batch_1_per_evaluation": single / each,
+                "batch_64": many,
+                "share_at_64": share,
+            }
         )
     return table
 
 
 def main() -> None:
     unet = network()
-    torch.set_num_threads(1)
     own, whole = busy()
-    tables = {str(batch): measure(batch) for batch in (1, 64)}
+    tables = {"64": measure(64)}
+    torch.set_num_threads(1)
+    tables["1"] = measure(1)
     own_end, whole_end = busy()
     foreign = 1 - (own_end - own) / max(whole_end - whole, 1e-9)
     machine = {"torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine()}
@@ -194,7 +211,11 @@ def main() -> None:
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
     for row in table:
-        print("{sampler:70s} {batch_1:8.1f} {batch_1_per_evaluation:8.1f} {share_at_64:8.2%}".format(**row))
+        print(
+            "{sampler:70s} {batch_1:8.1f} {batch_1_per_evaluation:8.1f} {batch_64:8.0f} {share_at_64:8.2%}".format(
+                **row
+            )
+        )
     print(unet, result["peak_python_bytes_by_steps"], "foreign", result["foreign_share_of_busy_time"])
 
 

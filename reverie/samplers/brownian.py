@@ -12,6 +12,7 @@ Reference: Lévy 1948; Li et al. 2020, arXiv:2001.01328, section 4 (the virtual 
 from __future__ import annotations
 
 import math
+import struct
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -29,7 +30,7 @@ FIRST = 2.0**-40
 # An octave is halved at most so often, which bounds what a walk has to remember.
 DEPTH = 16
 
-Key: TypeAlias = tuple[int | str, ...]
+Key: TypeAlias = tuple[int, ...]
 
 
 class Node(NamedTuple):
@@ -111,10 +112,8 @@ def _points(here: float, clock: float, cell: Cell | None, coarsest: float) -> tu
 
 
 def _key(clock: float, again: bool = False) -> Key:
-    """The name of the draw for a node, and of another where that one has been used."""
-    mantissa, exponent = math.frexp(clock)
-    whole = int(mantissa * 2.0**53)
-    return ("again", whole, exponent) if again else (whole, exponent)
+    """The name of the draw for a node, the bits of its clock time; and of another where that one has been used."""
+    return struct.unpack("<q", struct.pack("<d", -clock if again else clock))
 
 
 class Increment(Rng):
