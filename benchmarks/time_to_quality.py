@@ -11,10 +11,15 @@ sampled by 50 steps of DDIM. One evaluator for all, 2,000 samples. Rows with the
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import shutil
+import sys
 import time
-from collections.abc import Callable, Iterable
+import types
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,10 +29,12 @@ from benchmarks.evaluator import KEPT, Evaluator
 from benchmarks.machine import RESULTS, Meter, write
 from reverie.data import Dataset, open_data
 from reverie.networks import parameters
+from reverie.pictures import curves, render
 from reverie.training.model import Model, load
 from reverie.training.session import Session
 
 RESULT = RESULTS / "time_to_quality.json"
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "time_to_quality.png"
 EVALUATIONS = [10, 20, 100]
 KEYS = ("data", "side", "seconds", "evaluations", "samples")
 Row = dict[str, Any]
@@ -61,9 +68,25 @@ def of_model(
         yield row
 
 
+@contextmanager
+def torchvision_or_a_stand_in() -> Iterator[None]:
+    """Empty modules under its name where it is absent: it is imported for reading files, which is not done here."""
+    names = ("torchvision", "torchvision.transforms", "torchvision.utils")
+    absent = importlib.util.find_spec("torchvision") is None
+    if absent:
+        package, package.transforms, package.utils = modules = [types.ModuleType(name) for name in names]  # type: ignore
+        sys.modules.update(zip(names, modules, strict=True))
+    try:
+        yield
+    finally:
+        for name in names if absent else ():
+            del sys.modules[name]
+
+
 def lucidrains(dataset: Dataset) -> tuple[torch.nn.Module, Callable[[Tensor], Tensor], Callable[[int], Tensor]]:
     """denoising-diffusion-pytorch: its U-Net, v-prediction and sigmoid schedule; (parameters, loss, sampling)."""
-    from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+    with torchvision_or_a_stand_in():
+        from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 
     shape = dataset.spec.shape
     network = Unet(dim=24, dim_mults=(1, 2, 4), channels=shape[0])
@@ -145,6 +168,7 @@ def judged(
         "data": evaluator.dataset.spec.name, "side": side, "seconds": told["mark"], "evaluations": 50, "samples": count,
         "distance": round(evaluator.distance(x), 2), "sampling_seconds": round(time.perf_counter() - began, 1),
         "updates": told["steps"], "parameters": parameters(module), "training": told["trained"],
+        "real": round(evaluator.floor(count), 2),
     }  # fmt: skip
     print(row, flush=True)
     return row
@@ -155,6 +179,19 @@ def merged(rows: list[Row]) -> list[Row]:
     kept = json.loads(RESULT.read_text(encoding="utf-8"))["rows"] if RESULT.is_file() else []
     table = {tuple(row[k] for k in KEYS): row for row in [*kept, *rows]}
     return [table[key] for key in sorted(table, key=str)]
+
+
+def draw(rows: list[Row]) -> None:
+    """Distance against seconds of training, for every side and data set, into the documentation."""
+    series: dict[str, tuple[list[float], list[float]]] = {}
+    for row in sorted(rows, key=lambda row: (row["data"], row["side"], row["seconds"])):
+        if row["evaluations"] == (10 if row["side"] == "reverie" else 50):
+            across, up = series.setdefault(f"{row['data']}, {row['side']}", ([], []))
+            across.append(row["seconds"])
+            up.append(row["distance"])
+    figure = curves(series, x="seconds of training", y="Fréchet distance (real images: 2)")
+    figure.axes[0].set_xscale("log")
+    PICTURE.write_bytes(render(figure))
 
 
 def main() -> None:
@@ -183,7 +220,9 @@ def main() -> None:
         else:
             rows += others(chosen.side, evaluator, marks=sorted(marks), count=count)
     if not chosen.quick:
-        write("time_to_quality", {"rows": merged(rows)})
+        rows = merged(rows)
+        write("time_to_quality", {"rows": rows})
+        draw(rows)
 
 
 if __name__ == "__main__":

@@ -97,6 +97,14 @@ def test_copies_are_counted_and_chance_is_not() -> None:
     assert found.held_out < 0.04
 
 
+def test_the_distance_that_counts_as_a_copy_is_read_from_a_part_of_many_examples() -> None:
+    train = cloud(9000, 4, 0)
+    every = metrics.nearest(train, train, own=torch.arange(9000))
+    below = metrics.copy_shares(train[:1], train, train[:1]).below
+    # the share below is binomial with 4,500 draws at 1 %: four standard errors are 0.6 %
+    assert float((every <= below).float().mean()) == pytest.approx(0.01, abs=0.006)
+
+
 def test_a_wrong_column_is_named_by_its_marginal_and_a_lost_correlation_by_its_own() -> None:
     x, y = cloud(2000, 3, 0), cloud(2000, 3, 1)
     y[:, 2] += 1.0
