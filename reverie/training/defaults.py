@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from reverie import networks
 from reverie.core import catalog
-from reverie.data import Spec
+from reverie.data import Dataset, Spec
+from reverie.samplers.langevin import ncsnv2_levels
 from reverie.training.assemble import takes
 from reverie.training.recipe import DEFAULTS, SECTIONS, Config, merge, validated
 
@@ -27,6 +31,7 @@ BESIDE: dict[str, Config] = {
 
 PASSES = 110  # over small data, after which a network of the default size begins to know them by heart
 SHORTEST = 1000  # updates, however few the data
+COMPARED = 2000  # data whose distances are taken, fewer where they are large
 
 
 def choose(spec: Spec, count: int, chosen: Config) -> Config:
@@ -78,6 +83,26 @@ def _with_data_std(config: Config, spec: Spec) -> Config:
         if "bins" in names:
             config[section].setdefault("bins", spec.scale.bins or 0)
     return config
+
+
+def ladder(config: Config, chosen: Config, data: Dataset, train: Tensor) -> Config:
+    """Noise levels of a variance-exploding process for these data, where the user has not chosen them.
+
+    σ_max is the largest distance between two data, so that a walk can get from any of them to any other, and annealed
+    Langevin dynamics takes as many levels down to the grid's σ_min as let neighbouring ones overlap.
+    Reference: Song & Ermon 2020 (NCSNv2), arXiv:2006.09011, techniques 1 and 2.
+    """
+    if config["schedule"]["name"] != "ve" or "sigma_max" in chosen.get("schedule", {}):
+        return config
+    dimensions = data.spec.dimensions
+    count = min(COMPARED, len(train), max(2, 2**24 // dimensions))
+    x0 = data.rows(train[torch.linspace(0, len(train) - 1, count).long()]).flatten(1)
+    sigma_max = max(1.0, float(f"{torch.cdist(x0, x0).max():.3g}"))  # 1 where all data are the same
+    own: Config = {"schedule": {"sigma_max": sigma_max}}
+    if config["sampler"]["name"] == "annealed-langevin" and "steps" not in chosen.get("sampling", {}):
+        sigma_min = float(config["grid"].get("sigma_min", config["schedule"].get("sigma_min", 0.01)))
+        own["sampling"] = {"steps": ncsnv2_levels(sigma_max, sigma_min, dimensions)}
+    return merge(config, own)
 
 
 def explain(spec: Spec, count: int, config: Config) -> list[tuple[str, str]]:

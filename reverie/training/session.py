@@ -26,7 +26,7 @@ from reverie.training.assemble import build_denoiser, build_loss, coded
 from reverie.training.board import Board
 from reverie.training.checkpoint import Checkpoints, Lock
 from reverie.training.closing import close
-from reverie.training.defaults import choose, explain
+from reverie.training.defaults import choose, explain, ladder
 from reverie.training.distributed import World
 from reverie.training.folder import RunFolder
 from reverie.training.interrupt import Interrupt
@@ -95,11 +95,11 @@ class Session:
         folder = Path(path) if path else Path("runs") / (dataset.spec.name or "run")
         if world.is_main:
             RunFolder.absent(folder)
-        count = len(dataset.split(float(chosen.get("training", {}).get("holdout", 0.1)), int(chosen.get("seed", 0)))[0])
+        train = dataset.split(float(chosen.get("training", {}).get("holdout", 0.1)), int(chosen.get("seed", 0)))[0]
         chosen, stage = codes.first_stage(latent, dataset.spec, chosen)
         seen = coded(dataset.spec, stage)
-        config = choose(seen, count, chosen)
-        rows = explain(seen, count, config)
+        config = ladder(choose(seen, len(train), chosen), chosen, codes.seen(dataset, stage), train)
+        rows = explain(seen, len(train), config)
         if memory is not None:
             needs = fit(config, dataset.spec, limit=memory, world=world)
             rows.append(("memory", f"{needs}; at most {memory / 1e9:.3g} GB"))

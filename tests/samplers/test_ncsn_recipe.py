@@ -6,13 +6,16 @@ import pytest
 import torch
 
 from reverie.core.rng import Rng
+from reverie.data import open_data
 from reverie.denoisers import NetworkDenoiser, Score
 from reverie.denoisers.exact import Mixture
 from reverie.losses import LogUniform, Regression, SigmaSquared
 from reverie.networks import Mlp
 from reverie.processes import Gaussian, Ve
 from reverie.samplers import AnnealedLangevin, LogSnr, sample
+from reverie.samplers.langevin import ncsnv2_levels
 from reverie.training.assemble import build_loss, build_sampler
+from reverie.training.defaults import choose, ladder
 from reverie.training.recipe import DEFAULTS, merge, read_recipe
 
 WEIGHTS = torch.tensor([0.2, 0.3, 0.5])
@@ -21,11 +24,28 @@ MEANS = torch.tensor([[-2.0, -1.0], [2.0, -1.0], [0.0, 2.0]])
 
 def test_the_recipe_is_denoising_score_matching_and_annealed_langevin():
     config = merge(DEFAULTS, read_recipe("ncsn"))
-    sampler, grid, steps = build_sampler(config)
-    assert (sampler, grid, steps) == (AnnealedLangevin(), LogSnr(sigma_min=0.01, cap=50.0), 232)
+    sampler, grid, _ = build_sampler(config)
+    assert (sampler, grid) == (AnnealedLangevin(), LogSnr(sigma_min=0.01, cap=1e6))
     loss = build_loss(config)
     assert isinstance(loss, Regression)
     assert loss.weight == SigmaSquared()
+
+
+def test_the_ladder_is_taken_from_the_data_unless_it_was_chosen():
+    data = open_data("digits")
+    train, _ = data.split(0.1, 0)
+    recipe = read_recipe("ncsn")
+    config = choose(data.spec, len(train), recipe)
+    own = ladder(config, recipe, data, train)
+    x0 = data.rows(train).flatten(1)
+    sigma_max = own["schedule"]["sigma_max"]
+    assert sigma_max == pytest.approx(float(torch.cdist(x0, x0).max()), rel=0.01)
+    assert own["sampling"]["steps"] == ncsnv2_levels(sigma_max, 0.01, 64)
+    chosen = merge(recipe, {"schedule": {"sigma_max": 20.0}, "sampling": {"steps": 7}})
+    config = choose(data.spec, len(train), chosen)
+    assert ladder(config, chosen, data, train) == config
+    config = choose(data.spec, len(train), {})
+    assert ladder(config, {}, data, train) == config
 
 
 @pytest.mark.slow
