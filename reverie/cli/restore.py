@@ -50,7 +50,7 @@ def add(verbs: Any) -> None:
     how.add_argument("--method", metavar="NAME", default="moment-matching", help=f"one of {', '.join(_methods())}")
     how.add_argument("--label", metavar="NAME", help="a class by name or number (default: none)")
     how.add_argument("--steps", type=int, metavar="N", help="steps of the sampler (default: the model's own)")
-    how.add_argument("--repeats", type=int, default=5, metavar="N", help="repaint: visits of each step (default 5)")
+    how.add_argument("--repeats", type=int, metavar="N", help="visits of each step (default: 5 of repaint, else 1)")
     how.add_argument("--particles", type=int, default=64, metavar="K", help="particles: how many (default 64)")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="seed (default 0)")
     parser.add_argument("--out", metavar="FOLDER", help="folder to make (default: MODEL/restored/0001, 0002, …)")
@@ -100,11 +100,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _in_range(arguments: argparse.Namespace) -> None:
-    for name, least in (("samples", 1), ("repeats", 1), ("particles", 1), ("factor", 1)):
-        if getattr(arguments, name) < least:
-            raise UserError(f"--{name} must be at least {least}, not {getattr(arguments, name)}")
-    if arguments.steps is not None and arguments.steps < 1:
-        raise UserError(f"--steps must be at least 1, not {arguments.steps}")
+    for name in ("samples", "repeats", "particles", "factor", "steps"):
+        given = getattr(arguments, name)
+        if given is not None and given < 1:
+            raise UserError(f"--{name} must be at least 1, not {given}")
     if not 0 <= arguments.noise < float("inf"):
         raise UserError(f"--noise must be 0 or above, not {arguments.noise}")
     if arguments.task == "inpaint" and bool(arguments.mask) == bool(arguments.part):

@@ -17,7 +17,7 @@ from reverie.core import catalog
 from reverie.core.errors import UserError, unknown
 from reverie.core.rng import Rng
 from reverie.data import Spec, is_picture, to_picture
-from reverie.denoisers import Condition, Denoiser
+from reverie.denoisers import Denoiser
 from reverie.guidance import (
     Blur,
     Bounded,
@@ -34,12 +34,14 @@ from reverie.guidance import (
     Twisted,
 )
 from reverie.samplers import Ancestral, Sampler, prior, trajectory
-from reverie.training.model import Model, Walk
+from reverie.training.model import Model, Walk, device_of
 from reverie.training.reading import native
+from reverie.training.rounded import swift
 from reverie.training.smc import smc
 
 TASKS = ("inpaint", "super-resolution", "deblur", "motion-deblur", "colourise", "denoise", "sensing")
 EXTRA = ("repaint", "particles")
+REPEATS = {"repaint": 5}  # visits of each step where it is not 1
 BLOCK = 8  # samples that are computed together
 QUIET = 0.02  # noise that particles give an observation said to have none
 
@@ -138,14 +140,15 @@ def restore(
     label: str | int | None = "none",
     steps: int | None = None,
     sampler: Sampler | None = None,
-    repeats: int = 5,
+    repeats: int | None = None,
     particles: int = 64,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Restored:
     """Samples of p(x_0 | y), by ancestral steps unless told otherwise. A noiseless observation is met exactly.
 
-    Raises UserError for an unknown method, label, or an observation of another shape than the model's data.
+    Every step is done `repeats` times, with the process's noise between (5 of `repaint`, else 1). Raises UserError for
+    an unknown method, label, or an observation of another shape than the model's data.
     """
     if model.stage is not None:
         raise UserError(
@@ -154,14 +157,16 @@ def restore(
     if tuple(observation.operator.shape) != tuple(model.spec.shape):
         raise UserError(f"the operator is for {observation.operator.shape}, the model for {tuple(model.spec.shape)}")
     wrap = around(method, observation, model.spec)
-    own = label if model.spec.classes else None
+    condition = model.condition(1, label if model.spec.classes else None, None, 0)
+    inner = swift(model, model.config, device_of(model))
+    inner = inner if condition is None else inner.given(condition)
     if method == "particles":
-        return _by_particles(model, observation, count, own, steps, particles, seed)
+        return _by_particles(model, inner, observation, count, steps, particles, seed)
     walk = model.walk(count, sampler=sampler or Ancestral(), steps=steps)
-    if method == "repaint":
-        walk = replace(walk, sampler=cast(Sampler, RePaint(walk.sampler, repeats)))
-    condition = model.condition(1, own, None, 0)
-    guided = wrap(model if condition is None else model.given(condition)).eval()
+    visits = repeats or REPEATS.get(method, 1)
+    if visits > 1:
+        walk = replace(walk, sampler=cast(Sampler, RePaint(walk.sampler, visits)))
+    guided = wrap(inner).eval()
     return Restored(observation.settle(_walked(guided, walk, Rng(seed).fork("restore"), progress)))
 
 
@@ -240,12 +245,11 @@ def _npy(x: Tensor) -> bytes:
 
 
 def _by_particles(
-    model: Model, observation: Observation, count: int, label: str | int | None, steps: int | None, size: int, seed: int
+    model: Model, inner: Denoiser, observation: Observation, count: int, steps: int | None, size: int, seed: int
 ) -> Restored:
     """`count` draws from max(size, count) weighted particles."""
     noisy = Observation(observation.operator, observation.y, observation.noise or QUIET)
-    condition: Condition | None = model.condition(1, label, None, 0)
-    guided = MomentMatching(model if condition is None else model.given(condition), noisy)
+    guided = MomentMatching(inner, noisy)
     walk = Particles(max(size, count))
     rng = Rng(seed).fork("restore")
     times = model.walk(1, steps=steps).times
