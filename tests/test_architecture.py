@@ -164,6 +164,9 @@ def process_branches(root: Path, path: Path, tree: ast.Module) -> Iterator[str]:
         asks = isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass")
         if asks and ast.unparse(node.args[1]) in CONTRACTS and id(node) not in refusals:
             yield f"{path}:{node.lineno}: branches on the kind of process: {ast.unparse(node)}"
+        feels = isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr")
+        if feels and ast.unparse(node.args[0]).endswith("process"):
+            yield f"{path}:{node.lineno}: asks a process for what only some have: {ast.unparse(node)}"
 
 
 def broken(root: Path, rule) -> list[str]:
@@ -195,6 +198,7 @@ WRONG = {
     "a sampler of one process": (process_branches, "samplers/a.py", "from reverie.processes import Binomial\n"),
     "a bound of one process": (process_branches, "likelihoods/a.py", "from reverie.processes.blur import Blur\n"),
     "a loss that asks": (process_branches, "losses/a.py", "f = lambda p: 1 if isinstance(p, Gaussian) else 2\n"),
+    "a bound that feels": (process_branches, "likelihoods/a.py", "s = getattr(process, 'schedule', None)\n"),
     "a refusal that goes on": (process_branches, "samplers/a.py", "if not isinstance(process, Gaussian):\n    x = 2\n"),
     "a long file": (too_long, "data/a.py", '"""D."""\n' + "x = 1\n" * LONGEST_FILE),
 }

@@ -79,12 +79,10 @@ def decoder_std(posterior: Distribution, process: Process, t: Scalar, std: float
 
 
 def schedule_of(process: Process) -> Schedule:
-    """The schedule of a process that adds Gaussian noise by one; says so where it has none."""
+    """The schedule of a process that adds Gaussian noise by one. Raises ValueError where it has none."""
     schedule = getattr(process, "schedule", None)
     if not isinstance(schedule, Schedule):
-        raise ValueError(
-            f"this decoder needs a process with a noise schedule, not {type(process).__name__}; use 'posterior'"
-        )
+        raise ValueError(f"this needs a process with a noise schedule, which {type(process).__name__} has not")
     return schedule
 
 

@@ -4,8 +4,8 @@
     prior = KL(q(x_T | x_0) ‖ p(x_T)),  denoising_i = KL(q(x_{i−1} | x_i, x_0) ‖ p(x_{i−1} | x_i)),
     reconstruction = −log p(x_0 | x_1)
 with x_i at t = i/T. All terms, or n of them: i is drawn with probability q_i, n strata of equal probability with
-one draw each, and the sum is estimated by the mean of term_i/q_i. q follows what the terms of normal data would be, and
-no term is left out (`proposal`).
+one draw each, and the sum is estimated by the mean of term_i/q_i. q follows where the process expects the
+cost to be, and no term is left out (`proposal`).
 References: Ho et al. 2020, arXiv:2006.11239, equation 5; Nichol & Dhariwal 2021, arXiv:2102.09672, section 3.3.
 """
 
@@ -92,18 +92,10 @@ class Elbo(Likelihood):
 
 
 def proposal(process: Process, steps: int) -> Tensor:
-    """q_2 … q_T, (T − 1,) float64; uniform without a schedule, else a tenth uniform and the rest by
-
-        ∫ (S(λ) + 1/10) dλ over the step,   S the logistic function, λ = log SNR held within ±15
-    since S(λ) is the integrand of unit-variance normal data (times D/2), and a bound for data with more structure.
-    """
+    """q_2 … q_T, (T − 1,) float64: a tenth uniform, the rest as the process spreads its costs."""
     flat = torch.full((steps - 1,), 1 / (steps - 1), dtype=torch.float64)
-    schedule = getattr(process, "schedule", None)
-    if schedule is None:
-        return flat
-    log_snr = schedule.log_snr(torch.arange(1, steps + 1, dtype=torch.float64) / steps).clamp(-15, 15)
-    fall = -(torch.nn.functional.softplus(log_snr) + 0.1 * log_snr).diff()
-    return 0.1 * flat + 0.9 * fall / fall.sum() if fall.sum() > 0 else flat
+    costs = process.costs(torch.arange(1, steps + 1, dtype=torch.float64) / steps)
+    return 0.1 * flat + 0.9 * costs / costs.sum() if costs.sum() > 0 else flat
 
 
 def neighbour_error(nats: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from reverie.core.rng import Rng
-from reverie.processes import Process, Schedule
+from reverie.denoisers.decoder import schedule_of
+from reverie.processes import Process
 
 GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)  # the golden ratio's fraction in 64 bits, as a signed whole number
 
@@ -84,7 +85,7 @@ class LogNormal(Times):
 
     def quantile(self, u: Tensor, process: Process) -> Tensor:
         log_ratio = self.mean + self.std * torch.special.ndtri(u)
-        return torch.as_tensor(_schedule(process).time_of(-2 * log_ratio)).clamp(min=1e-7)
+        return torch.as_tensor(schedule_of(process).time_of(-2 * log_ratio)).clamp(min=1e-7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,7 @@ class LogUniform(Times):
     high: float = 80.0
 
     def quantile(self, u: Tensor, process: Process) -> Tensor:
-        schedule = _schedule(process)
+        schedule = schedule_of(process)
         low = torch.tensor([self.low], dtype=torch.float64).log()
         last = -schedule.log_snr(1.0) / 2
         high = torch.tensor([self.high], dtype=torch.float64).log().clamp(max=last)
@@ -110,13 +111,6 @@ class LogSnrRange(Times):
     last: float = -13.3
 
     def quantile(self, u: Tensor, process: Process) -> Tensor:
-        schedule = _schedule(process)
+        schedule = schedule_of(process)
         last = max(self.last, float(schedule.log_snr(1.0)))
         return torch.as_tensor(schedule.time_of(self.first + (last - self.first) * u)).clamp(min=1e-12)
-
-
-def _schedule(process: Process) -> Schedule:
-    schedule = getattr(process, "schedule", None)
-    if not isinstance(schedule, Schedule):
-        raise ValueError(f"times by noise level need a Gaussian process, not {type(process).__name__}")
-    return schedule

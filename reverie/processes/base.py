@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor
 
 from reverie.core.distributions import Distribution
@@ -37,3 +38,10 @@ class Process(ABC):
     @abstractmethod
     def reverse(self, posterior: Distribution, xt: Tensor, s: Scalar, t: Scalar) -> Distribution:
         """p(x_s | x_t) = E over x0 ~ posterior of the bridge, in the bridge's family."""
+
+    def costs(self, times: Tensor) -> Tensor:
+        """About what each step between these rising times (n + 1,) costs in the bound, (n,), up to a common factor.
+
+        All alike, unless a process knows better: a bound may draw the steps that it computes by this.
+        """
+        return torch.ones(len(times) - 1, dtype=torch.float64)

@@ -70,6 +70,10 @@ class Blur(Process):
         variance = stated.expand_as(xt).flatten(1).square().mean(1)
         return Spectral(Normal(mean, (std**2 + c0**2 * expand(variance, xt)) ** 0.5))
 
+    def costs(self, times: Tensor) -> Tensor:
+        """Those of the schedule, whose noise is what most frequencies see."""
+        return self.schedule.costs(times)
+
     def signal(self, t: Scalar, like: Tensor) -> Tensor:
         """α_k(t) = α(t) d_k(t), broadcastable to the coefficients of `like`."""
         half = sin(0.5 * math.pi * t)

@@ -58,6 +58,10 @@ class Gaussian(Process):
         spread = expand(c0, xt) * (expand(posterior.std, xt) if _per_example(posterior.std) else posterior.std)
         return Normal(mean, sqrt(expand(std, xt) ** 2 + spread**2))
 
+    def costs(self, times: Tensor) -> Tensor:
+        """Those of the schedule."""
+        return self.schedule.costs(times)
+
     def bridge_coefficients(self, s: Scalar, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
         """c_0 = α_s (1 − e), c_t = α(t|s) σ_s²/σ_t² and the standard deviation √β̃ = σ_s √(1 − e)."""
         coefficients = _known_bridge if isinstance(s, float) and isinstance(t, float) else _bridge
