@@ -22,6 +22,7 @@ class Training:
     warmup: int = 100
     decay: float = 1.0
     weight_decay: float = 0.0
+    beta1: float = 0.9
     beta2: float = 0.99
     clip: float = 1.0
     ema: float = 0.1
@@ -48,7 +49,7 @@ class Training:
         for name in ("weight_decay", *counts):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
-        for name in ("ema", "label_dropout", "holdout", "beta2", "decay"):
+        for name in ("ema", "label_dropout", "holdout", "beta1", "beta2", "decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
         if self.batch % self.accumulate:
@@ -71,6 +72,7 @@ HELP = {
     "warmup": "updates over which the learning rate rises",
     "decay": "share of the run over which the learning rate then falls to 0 (cosine)",
     "weight_decay": "AdamW's decoupled weight decay",
+    "beta1": "AdamW's first moment decay (its momentum, which games such as an adversarial loss do not bear)",
     "beta2": "AdamW's second moment decay",
     "clip": "gradient norm above which gradients are scaled down",
     "ema": "length of the weights' average as a share of the run so far; 0 for none",

@@ -71,7 +71,7 @@ class Run:
         self.optimizer = torch.optim.AdamW(
             self.parameters,
             lr=options.learning_rate,
-            betas=(0.9, options.beta2),
+            betas=(options.beta1, options.beta2),
             weight_decay=options.weight_decay,
             fused=True,
         )
