@@ -92,17 +92,21 @@ def ladder(config: Config, chosen: Config, data: Dataset, train: Tensor) -> Conf
     Langevin dynamics takes as many levels down to the grid's σ_min as let neighbouring ones overlap.
     Reference: Song & Ermon 2020 (NCSNv2), arXiv:2006.09011, techniques 1 and 2.
     """
-    if config["schedule"]["name"] != "ve" or "sigma_max" in chosen.get("schedule", {}):
+    if config["schedule"]["name"] != "ve":
         return config
-    dimensions = data.spec.dimensions
-    count = min(COMPARED, len(train), max(2, 2**24 // dimensions))
-    x0 = data.rows(train[torch.linspace(0, len(train) - 1, count).long()]).flatten(1)
-    sigma_max = max(1.0, float(f"{torch.cdist(x0, x0).max():.3g}"))  # 1 where all data are the same
+    sigma_max = chosen.get("schedule", {}).get("sigma_max") or _largest_distance(data, train)
     own: Config = {"schedule": {"sigma_max": sigma_max}}
     if config["sampler"]["name"] == "annealed-langevin" and "steps" not in chosen.get("sampling", {}):
         sigma_min = float(config["grid"].get("sigma_min", config["schedule"].get("sigma_min", 0.01)))
-        own["sampling"] = {"steps": ncsnv2_levels(sigma_max, sigma_min, dimensions)}
+        own["sampling"] = {"steps": ncsnv2_levels(sigma_max, sigma_min, data.spec.dimensions)}
     return merge(config, own)
+
+
+def _largest_distance(data: Dataset, train: Tensor) -> float:
+    """Between any two of some training data, to three digits; at least 1, where all of them are the same."""
+    count = min(COMPARED, len(train), max(2, 2**24 // data.spec.dimensions))
+    x0 = data.rows(train[torch.linspace(0, len(train) - 1, count).long()]).flatten(1)
+    return max(1.0, float(f"{torch.cdist(x0, x0).max():.3g}"))
 
 
 def explain(spec: Spec, count: int, config: Config) -> list[tuple[str, str]]:

@@ -41,7 +41,10 @@ def test_the_ladder_is_taken_from_the_data_unless_it_was_chosen():
     sigma_max = own["schedule"]["sigma_max"]
     assert sigma_max == pytest.approx(float(torch.cdist(x0, x0).max()), rel=0.01)
     assert own["sampling"]["steps"] == ncsnv2_levels(sigma_max, 0.01, 64)
-    chosen = merge(recipe, {"schedule": {"sigma_max": 20.0}, "sampling": {"steps": 7}})
+    chosen = merge(recipe, {"schedule": {"sigma_max": 20.0}})
+    own = ladder(choose(data.spec, len(train), chosen), chosen, data, train)
+    assert (own["schedule"]["sigma_max"], own["sampling"]["steps"]) == (20.0, ncsnv2_levels(20.0, 0.01, 64))
+    chosen = merge(chosen, {"sampling": {"steps": 7}})
     config = choose(data.spec, len(train), chosen)
     assert ladder(config, chosen, data, train) == config
     config = choose(data.spec, len(train), {})
