@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reverie.core import catalog
 from reverie.core.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from reverie.evaluation.choice import Choice
 
 DESCRIPTION = """Sample by several samplers at several numbers of steps and scales of guidance, and set quality (energy
 distance to the data, lower is better) against diversity (coverage) and seconds; draws the front and recommends. What
 another way beats early on is dropped."""
 SAMPLERS, STEPS = "ddim,deis,dpm-multistep,sde-dpm", "5,10,20,50"
+NAMED = 6  # ways of a tie that are told by name
 
 
 def add(verbs: Any) -> None:
@@ -51,31 +55,41 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"--steps must be at least 1 and --count at least 40, not {min(steps)} and {arguments.count}")
     from reverie.cli.bar import counting
     from reverie.core import files
-    from reverie.evaluation.comparison import compare, draw, recommend
+    from reverie.evaluation.choice import recommend
+    from reverie.evaluation.comparison import Sweep, compare, draw
 
     found = compare(
         arguments.runs,
-        samplers=samplers,
-        steps=steps,
-        scales=scales,
+        Sweep(samplers, steps, scales),
         count=arguments.count,
         seed=arguments.seed,
+        within=arguments.within,
         watch=counting,
     )
     _print(found, several=len(arguments.runs) > 1)
-    for what, c in recommend(found, within=arguments.within).items():
-        print(f"{what}: {c.way.command if c else 'no way is that quick'}")
+    for what, choice in recommend(found, within=arguments.within).items():
+        print(f"{what}: {choice.taken.way.command if choice else 'no way is that quick'}")
+        if choice and choice.tied:
+            print(f"    {_tied(choice)}")
     out = Path(arguments.out) if arguments.out else Path(arguments.runs[0]) / "compare.png"
     files.write_file(out, draw(found))
     print(f"picture: {out}")
     return 0
 
 
+def _tied(choice: Choice) -> str:
+    """The ways that are not surely worse, the first of them by name."""
+    several = len({c.way.run for c in (choice.taken, *choice.tied)}) > 1
+    names = [f"{c.way.run} " * several + c.way.short for c in choice.tied]
+    others = f"{len(names)} other{'s' if len(names) > 1 else ''}"
+    return f"tied with {others}, and the cheapest: {', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''}"
+
+
 def _print(found: list[Any], *, several: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from reverie.evaluation.comparison import front
+    from reverie.evaluation.choice import front
 
     best = front(found)
     titles = ["", *["run"] * several, "sampler", "steps", "scale", "evaluations", "distance", "coverage", "s/1,000"]
@@ -92,4 +106,4 @@ def _print(found: list[Any], *, several: bool) -> None:
     console.print(table)
     print("* no other is better in distance, coverage and time together")
     if any(c.dropped for c in found):
-        print("- dropped early: another way was better for no more evaluations, or as good for half of them")
+        print("- dropped early: another way was surely better for no more evaluations")

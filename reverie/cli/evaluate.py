@@ -67,9 +67,13 @@ def _print(numbers: dict[str, Any]) -> None:
         own, held = (100 * numbers["copies"][side] for side in ("samples", "held_out"))
         console.print(f"near copies: {own:.1f} % of samples, {held:.1f} % of held-out data")
     if numbers["labels"]:
-        right = {name: 100 * share for name, share in numbers["labels"].items()}
+        right = {name: 100 * share["samples"] for name, share in numbers["labels"].items()}
+        real = [100 * share["real"] for share in numbers["labels"].values()]
         least, mean = min(right, key=lambda name: right[name]), sum(right.values()) / len(right)
-        console.print(f"labels as asked for: {mean:.1f} %; least in '{least}', {right[least]:.1f} %")
+        console.print(
+            f"labels as asked for: {mean:.1f} %; least in '{least}', {right[least]:.1f} % (of real data "
+            f"{sum(real) / len(real):.1f} % are given their own)"
+        )
     if numbers["bits_per_dim"]:
         bits = numbers["bits_per_dim"]
         console.print(

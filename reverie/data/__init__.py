@@ -2,6 +2,7 @@
 
 from reverie.data.base import Dataset, Spec
 from reverie.data.builtin import BUILTIN
+from reverie.data.lines import as_saved
 from reverie.data.matching import load_like
 from reverie.data.opening import open_data
 from reverie.data.report import Report
@@ -15,6 +16,7 @@ __all__ = [
     "Report",
     "Scale",
     "Spec",
+    "as_saved",
     "is_picture",
     "load_like",
     "open_data",

@@ -20,7 +20,7 @@ from torch import Tensor
 from reverie.core.errors import unknown
 from reverie.core.rng import Rng
 from reverie.data.base import Dataset
-from reverie.data.discrete import heartbeat, text
+from reverie.data.discrete import ALPHABET, heartbeat, text
 from reverie.data.formats.arrays import attach
 from reverie.data.report import Report
 from reverie.data.stored import stored
@@ -167,7 +167,8 @@ def open_builtin(name: str, report: Report) -> Dataset:
     values, label = make(count, Rng(0).fork(name))
     native = values.numpy() if values.dtype in (torch.uint8, torch.bool) else values.numpy().astype(np.float32)
     format, mode = ("png", "L") if layout == "HW" else ("npz", "")
-    data = stored(native, report, format=format, name=name, layout=layout, mode=mode, extra={"keys": ["x", "y"]})
+    extra = {"keys": ["x", "y"], **({"alphabet": ALPHABET} if name == "text" else {})}
+    data = stored(native, report, format=format, name=name, layout=layout, mode=mode, extra=extra)
     if label is not None:
         attach(data, label.numpy(), name, classes)
     report.note("built in")

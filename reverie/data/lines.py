@@ -13,6 +13,8 @@ import wave
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from reverie.core.errors import UserError
 from reverie.data.base import Spec
@@ -20,30 +22,51 @@ from reverie.data.base import Spec
 Beside = Mapping[str, Sequence[object]]  # columns of a table that are no entries of an example, by name
 
 
+def as_saved(x: Tensor, spec: Spec) -> Tensor:
+    """Samples x (N, *shape) in model units as they are once they have been saved and read again."""
+    native = spec.scale.decode(x)
+    if spec.extra.get("kinds"):
+        native = torch.from_numpy(settled(native.numpy(), spec))
+    return spec.scale.encode(native)
+
+
+def settled(native: np.ndarray, spec: Spec) -> np.ndarray:
+    """Rows (N, D) of a table with what only some values can be at the nearest of them: whole columns, columns of few
+    values, and one category of each one-hot column.
+    """
+    rows = native.reshape(len(native), -1).copy()
+    kinds = _kinds(spec, rows.shape[1])
+    for kind in dict.fromkeys(kinds):
+        places = [i for i, k in enumerate(kinds) if k == kind]
+        if kind.startswith("one-hot "):
+            rows[:, places] = np.eye(len(places), dtype=rows.dtype)[rows[:, places].argmax(1)]
+        elif kind == "whole":
+            rows[:, places] = np.rint(rows[:, places])
+    for name, levels in spec.extra.get("levels", {}).items():
+        place = spec.columns.index(name)
+        rows[:, place] = nearest(rows[:, place], levels)
+    return rows
+
+
+def _kinds(spec: Spec, columns: int) -> list[str]:
+    return [str(k) for k in spec.extra.get("kinds", [])] or [""] * columns
+
+
 def columns_of(native: np.ndarray, spec: Spec) -> tuple[list[str], list[list[object]]]:
     """Names and values of the columns that rows (N, D) came from."""
-    rows = native.reshape(len(native), -1)
+    rows = settled(native, spec)
     names = list(spec.columns) or [str(i) for i in range(rows.shape[1])]
-    kinds = [str(k) for k in spec.extra.get("kinds", [])] or [""] * len(names)
+    kinds = _kinds(spec, rows.shape[1])
     found: dict[str, list[object]] = {}
-    for kind in dict.fromkeys(kinds):
-        if kind.startswith("one-hot "):
-            places = [i for i, k in enumerate(kinds) if k == kind]
-            chosen = rows[:, places].argmax(1)
-            values = [names[i].removeprefix(f"{kind.removeprefix('one-hot ')}=") for i in places]
-            found[names[places[0]]] = [values[k] for k in chosen]
-    named: list[str] = []
-    out: list[list[object]] = []
     for i, (name, kind) in enumerate(zip(names, kinds, strict=True)):
-        if name in found:
-            named.append(kind.removeprefix("one-hot "))
-            out.append(found[name])
-        elif not kind.startswith("one-hot "):
+        if not kind.startswith("one-hot "):
             whole = kind == "whole" or native.dtype.kind in "iu"
-            numbers = nearest(rows[:, i], spec.extra.get("levels", {}).get(name, []))
-            named.append(name)
-            out.append((np.rint(numbers).astype(np.int64) if whole else numbers).tolist())
-    return named, out
+            found[name] = (np.rint(rows[:, i]).astype(np.int64) if whole else rows[:, i]).tolist()
+        elif (column := kind.removeprefix("one-hot ")) not in found:
+            places = [j for j, k in enumerate(kinds) if k == kind]
+            values = [names[j].removeprefix(f"{column}=") for j in places]
+            found[column] = [values[k] for k in rows[:, places].argmax(1)]
+    return list(found), list(found.values())
 
 
 def nearest(values: np.ndarray, levels: Sequence[float]) -> np.ndarray:

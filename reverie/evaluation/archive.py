@@ -15,7 +15,7 @@ from reverie.data.builtin import BUILTIN
 from reverie.training.checkpoint import Checkpoints
 from reverie.training.folder import RunFolder
 
-FORMAT = 4  # raised whenever the same model would get other numbers or words
+FORMAT = 5  # raised whenever the same model would get other numbers or words
 
 
 def place(path: str | Path, arguments: dict[str, Any]) -> Path:

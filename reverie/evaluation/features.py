@@ -25,6 +25,7 @@ from reverie.core.rng import Rng
 COMPONENTS = 64
 SHORT = 16  # numbers that are compared as they are
 FITTED = 10_000  # examples that features are fitted to, at most
+ENOUGH = 1000  # examples of which a tenth can be spared to stop the classifier's training by
 BLOCK = 2048  # examples that are taken to features together
 WIDTH, DEPTH = 32, 3  # channels of each layer of the random network, and its layers
 
@@ -61,7 +62,8 @@ def classifier(train: Tensor, labels: Tensor | None) -> Features:
     if labels is None:
         raise UserError("features 'classifier' need labelled data; choose pca, random or values")
     components = _components(train)
-    network = MLPClassifier((128,), early_stopping=True, max_iter=60, random_state=0)
+    enough = len(train) >= ENOUGH
+    network = MLPClassifier((128,), early_stopping=enough, max_iter=60 if enough else 300, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         network.fit(components(train[:FITTED]).numpy(), labels[:FITTED].numpy())

@@ -47,6 +47,7 @@ FEATURES = {
     "classifier": "what a small classifier, trained on the data's own labels, sees in an example",
     "random": "the responses of a fixed random convolutional network",
 }
+NORMAL = 0.5 * math.log2(2 * math.pi * math.e)  # bits of a normal number of variance 1
 HEAD = ("", "samples", "real data", "Gaussian fit", "from real data to Gaussian fit")
 
 
@@ -91,10 +92,20 @@ def _introduction(numbers: dict[str, Any]) -> str:
 
 def _sheets(found: Evaluation, spec: Spec) -> list[str]:
     shown = artefacts.sheet_size(spec)
-    sheets = [_picture(artefacts.sheet(found.samples[:shown], spec, found.real), "samples of the model")]
-    if is_picture(spec) or spec.kind == "signal":
-        sheets.append(_picture(artefacts.sheet(found.real[:shown], spec, found.real), "real data, never trained on"))
-    return sheets
+    drawn = artefacts.sheet(found.samples[:shown], spec, found.real)
+    if not is_picture(spec) and spec.kind != "signal":
+        return [_picture(drawn, _both(spec))]
+    real = artefacts.sheet(found.real[:shown], spec, found.real)
+    return [_picture(drawn, "samples of the model"), _picture(real, "real data, never trained on")]
+
+
+def _both(spec: Spec) -> str:
+    """What a picture that shows samples and real data together says of them."""
+    if spec.shape == (2,):
+        return "real data, never trained on, and samples of the model"
+    most = pictures.HISTOGRAMS
+    which = f"the first {most} of {spec.dimensions} columns" if spec.dimensions > most else "all columns"
+    return f"how often each value occurs in real data, never trained on (grey), and in samples (red): {which}"
 
 
 def _picture(data: bytes, what: str) -> str:
@@ -149,9 +160,11 @@ def _columns(numbers: dict[str, Any]) -> list[str]:
         beside = [f"{c[k]:.4g} / {c['real_' + k]:.4g}" for k in ("mean", "spread")]
         rows.append([f"<b>{html.escape(c['name'])}</b>", *beside, f"{c['distance']:.3f}{off}", f"{c['floor']:.3f}"])
     said = (
-        f"<p>The largest difference between the samples' shares and the real ones below any value, column by column. "
-        f"For equal laws chance reaches {columns['chance']:.3f} once in a thousand. Correlations of two columns differ "
-        f"by {columns['correlation']:.3f} at most, those of real data by {columns['correlation_floor']:.3f}.</p>"
+        "<p>Take any value: a share of the samples lies below it, and a share of the real data. How far these shares "
+        "are apart, where they are furthest apart, is a column's difference: 0 for like columns, 1 for columns that "
+        f"share nothing. By chance alone it reaches {columns['chance']:.3f} once in a thousand. The correlation of two "
+        f"columns is off by {columns['correlation']:.3f} at most; in real data that take the samples' place, by "
+        f"{columns['correlation_floor']:.3f}.</p>"
     )
     head = ["", "mean: samples / real", "spread: samples / real", "difference", "of real data"]
     return ["<h2>Column by column</h2>", said, _table(head, rows)]
@@ -176,21 +189,27 @@ def _memory(found: Evaluation, spec: Spec) -> list[str]:
 def _labels(numbers: dict[str, Any]) -> list[str]:
     if not numbers["labels"]:
         return []
-    said = "<p>The share of samples that a classifier of real data gives the label that was asked for.</p>"
-    rows = [[f"<b>{html.escape(k)}</b>", _percent(v)] for k, v in numbers["labels"].items()]
-    return ["<h2>Is it what was asked for?</h2>", said, _table(["label", "right"], rows)]
+    said = (
+        "<p>A small classifier that knows real data names the label of each example. Of samples: how often it is the "
+        "label that was asked for; of held-out data: how often it is their own, more than which cannot be expected.</p>"
+    )
+    rows = [
+        [f"<b>{html.escape(name)}</b>", _percent(share["samples"]), _percent(share["real"])]
+        for name, share in numbers["labels"].items()
+    ]
+    return ["<h2>Is it what was asked for?</h2>", said, _table(["label", "samples", "real data"], rows)]
 
 
 def _likelihood(numbers: dict[str, Any]) -> list[str]:
     bits, curve, parts = numbers["bits_per_dim"], numbers["losses"], ["<h2>What it knows of data it never saw</h2>"]
     if bits:
-        beside = f", where a blind guess costs {math.log2(bits['levels']):.3g}" if bits["levels"] else " of a density"
-        parts.append(
-            f"<p>To name a held-out example exactly costs {bits['value']:.3f} ± {1.96 * bits['error']:.2g} bits a "
-            f"number{beside} ({bits['examples']} examples, method {bits['method']}). Lower is better.</p>"
-        )
+        parts.append(f"<p>{_bits(bits)}</p>")
     if curve:
-        names = {"train": "training examples", "held_out": "held-out data", "best_on_train": "best possible"}
+        names = {
+            "train": "training examples",
+            "held_out": "held-out data",
+            "best_on_train": "best possible, knowing the training set",
+        }
         across = [row["t"] for row in curve]
         series = {text: (across, [row[key] for row in curve]) for key, text in names.items() if key in curve[0]}
         drawn = pictures.render(pictures.curves(series, x="t (0 = data, 1 = noise)", y="loss"))
@@ -202,6 +221,22 @@ def _likelihood(numbers: dict[str, Any]) -> list[str]:
             )
         )
     return parts if len(parts) > 1 else []
+
+
+def _bits(bits: dict[str, Any]) -> str:
+    """What held-out data cost, beside what they would cost someone who knows no more than their range or spread."""
+    cost = f"{bits['value']:.3f} ± {1.96 * bits['error']:.2g} bits a number"
+    how = f"({bits['examples']} examples, method {bits['method']})"
+    if bits["levels"]:
+        return (
+            f"To name a held-out example exactly costs {cost}, where a blind guess among {bits['levels']} levels costs "
+            f"{math.log2(bits['levels']):.3g} {how}. Lower is better."
+        )
+    return (
+        f"Held-out data cost {cost} {how}. Lower is better. These data have no levels, so the cost is minus the "
+        "logarithm of a density, which can be below zero: an independent normal number of variance 1, to which each "
+        f"channel is scaled, costs {NORMAL:.2f} bits."
+    )
 
 
 def _cost(numbers: dict[str, Any]) -> str:

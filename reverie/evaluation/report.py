@@ -18,7 +18,7 @@ from torch import Tensor
 from reverie import metrics
 from reverie.core.errors import UserError
 from reverie.core.rng import Rng
-from reverie.data import Dataset, Spec, is_picture, open_data
+from reverie.data import Dataset, Spec, as_saved, is_picture, open_data
 from reverie.evaluation.features import Features, choose
 from reverie.evaluation.losses import SCORED, bits_per_dim, losses
 from reverie.evaluation.measures import Measure, measure
@@ -80,7 +80,7 @@ def evaluate(
     began = time.perf_counter()
     with watch("drawing samples", count) as progress:
         condition = like_data(dataset, train_index, count, seed=seed, device=torch.device("cpu"))
-        samples = model.draw(count, seed=seed, condition=condition, progress=progress)
+        samples = as_saved(model.draw(count, seed=seed, condition=condition, progress=progress), dataset.spec)
     seconds = (time.perf_counter() - began) / count
     held_index = held_index[Rng(seed).fork("held").uniform(len(held_index)).argsort()[:count]]
     train_index = train_index[Rng(seed).fork("train").uniform(len(train_index)).argsort()[: max(KNOWN, count)]]
@@ -94,9 +94,13 @@ def evaluate(
         progress(3)
         kinds = modes(space.of(samples), torch.cat([space.of(side) for side in (train, held)]), seed=seed)
         curve = [e["held_out"] for e in folder.metrics() if e.get("held_out") is not None]
-        findings = judge(samples, held, found, copies, modes=kinds, held_curve=curve, pictures=is_picture(dataset.spec))
+        picture = is_picture(dataset.spec)
+        findings = judge(
+            samples, held, found, copies, modes=kinds, held_curve=curve, pictures=picture, spec=dataset.spec
+        )
     with watch("held-out likelihood", min(SCORED, len(held_index))) as progress:
         bits = bits_per_dim(model, dataset, held_index, seed, progress)
+    wanted = None if condition is None else condition.label
     numbers = {
         "run": str(path),
         "features": space.name,
@@ -105,7 +109,7 @@ def evaluate(
         "seed": seed,
         "measures": {name: _plain(m) for name, m in found.items()},
         "copies": None if copies is None else dataclasses.asdict(copies),
-        "labels": _labels(model.spec, space, samples, None if condition is None else condition.label),
+        "labels": _labels(model.spec, space, (samples, wanted), (held, dataset.labels(held_index))),
         "columns": _columns(dataset.spec, samples, train, held),
         "losses": losses(model, dataset, train_index, held_index),
         "bits_per_dim": bits,
@@ -142,12 +146,25 @@ def _memory(
     return copies, (closest, train[torch.cdist(closest.flatten(1), train.flatten(1)).argmin(1)])
 
 
-def _labels(spec: Spec, space: Features, samples: Tensor, wanted: Tensor | None) -> dict[str, Any] | None:
-    """The share of each class's samples that a classifier of the real data gives the label that was asked for."""
-    if wanted is None or (given := space.label(samples)) is None:
+Labelled = tuple[Tensor, Tensor | None]  # examples and their labels
+
+
+def _labels(spec: Spec, space: Features, own: Labelled, real: Labelled) -> dict[str, dict[str, float]] | None:
+    """Of each class, the share that a classifier of the real data names so: of samples that were asked for it, and of
+    held-out data that are it, which is as much as can be expected.
+    """
+    (_, wanted), (_, known) = own, real
+    named = [space.label(x) for x, _ in (own, real)]
+    if wanted is None or known is None or named[0] is None or named[1] is None:
         return None
-    right = given.eq(wanted).double()
-    return {name: float(right[wanted == k].mean()) for k, name in enumerate(spec.classes) if (wanted == k).any()}
+    return {
+        name: {
+            "samples": float((named[0][wanted == k] == k).double().mean()),
+            "real": float((named[1][known == k] == k).double().mean()),
+        }
+        for k, name in enumerate(spec.classes)
+        if (wanted == k).any() and (known == k).any()
+    }
 
 
 def _columns(spec: Spec, samples: Tensor, train: Tensor, held: Tensor) -> dict[str, Any] | None:

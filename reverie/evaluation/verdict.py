@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reverie.data import Spec
 from reverie.evaluation.measures import Measure
 from reverie.metrics import Copies, Modes
 
@@ -47,13 +48,17 @@ def judge(
     modes: Modes | None = None,
     held_curve: Sequence[float] = (),
     pictures: bool = False,
+    spec: Spec | None = None,
 ) -> list[Finding]:
-    """Everything that is wrong, causes before what they bring about; a single finding `good` if nothing is."""
+    """Everything that is wrong, causes before what they bring about; a single finding `good` if nothing is.
+
+    With the `spec` of the data, figures have their units and the names of their columns.
+    """
     blurred = _blurred(samples, held_out) if pictures else None
     findings = [
         _memorising(copies, len(samples), len(held_out)),
         blurred,
-        _shifted(samples, held_out, ("mean",) if blurred else ("mean", "contrast")),
+        _shifted(samples, held_out, 1 if blurred else 2, spec),
         _dropped(modes),
         _overfitting(held_curve),
         _undertrained(found, held_curve),
@@ -87,24 +92,34 @@ def _memorising(copies: Copies | None, count: int, held: int) -> Finding | None:
     return Finding("memorising", figure, "train for fewer updates, on more data, or a smaller network")
 
 
-def _shifted(samples: Tensor, held_out: Tensor, looked_at: Sequence[str]) -> Finding | None:
-    """Channel means or contrasts (spreads) that differ by more than the noise and a tenth of the spread."""
+def _shifted(samples: Tensor, held_out: Tensor, looked_at: int, spec: Spec | None) -> Finding | None:
+    """Channel means or contrasts that differ by more than the noise and a tenth of the spread; single numbers have a
+    spread in the place of a contrast: the mean distance from the middle.
+    """
     for channel in range(samples.shape[1]):
         x, y = (side[:, channel].double().reshape(len(side), -1) for side in (samples, held_out))
-        spread = float(y.std())
-        rows = [
-            (side.mean(1), side.std(1, correction=0) if side.shape[1] > 1 else side.mean(1).abs()) for side in (x, y)
-        ]
-        for k, what in enumerate(looked_at):
-            a, b = rows[0][k], rows[1][k]
+        wide, spread = x.shape[1] > 1, float(y.std())
+        of = [(side.mean(1), side.std(1, correction=0) if wide else side.mean(1).abs()) for side in (x, y)]
+        for k, what in enumerate(("mean", "contrast" if wide else "spread")[:looked_at]):
+            a, b = of[0][k], of[1][k]
             error = float((a.var() / len(a) + b.var() / len(b)).sqrt())
             gap = float(a.mean() - b.mean())
             if abs(gap) > max(CERTAIN * error, 0.1 * spread):
-                figure = (
-                    f"the {what} of channel {channel} is {float(a.mean()):.3f}, of held-out data {float(b.mean()):.3f}"
-                )
+                name, center, unit = _units(spec, channel)
+                own, real = (unit * float(side.mean()) + (center if k == 0 else 0.0) for side in (a, b))
+                figure = f"the {what} of {name} is {own:.4g}, of held-out data {real:.4g}"
                 return Finding("shifted", figure, "train longer, take more sampling steps, or lower a guidance scale")
     return None
+
+
+def _units(spec: Spec | None, channel: int) -> tuple[str, float, float]:
+    """A channel's name, and what is 0 and 1 in model units in its own."""
+    if spec is None:
+        return f"channel {channel}", 0.0, 1.0
+    named = len(spec.columns) == len(spec.mean) and spec.columns
+    place = channel if len(spec.scale.center) > 1 else 0
+    name = f"column '{spec.columns[channel]}'" if named else f"channel {channel}"
+    return name, spec.scale.center[place], spec.scale.spread[place]
 
 
 def _dropped(modes: Modes | None) -> Finding | None:

@@ -1,9 +1,10 @@
 """Pictures: grids of images, filmstrips, clouds of points, lines and curves, as PNG bytes."""
 
 from reverie.pictures.grid import filmstrip, grid, pixels, png
-from reverie.pictures.plots import Mark, clouds, curves, fronts, histograms, lines, render
+from reverie.pictures.plots import HISTOGRAMS, Mark, clouds, curves, fronts, histograms, lines, render, writing
 
 __all__ = [
+    "HISTOGRAMS",
     "Mark",
     "clouds",
     "curves",
@@ -15,4 +16,5 @@ __all__ = [
     "pixels",
     "png",
     "render",
+    "writing",
 ]

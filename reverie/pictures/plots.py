@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.floating]
+HISTOGRAMS = 16  # columns shown
 INK, ACCENT, QUIET = "#1f4e79", "#d1495b", "#9aa5b1"
 COLOURS = (INK, ACCENT, QUIET, "#3a7d44", "#b7791f", "#6b4c9a")
 
@@ -80,8 +81,10 @@ def clouds(panels: Mapping[str, Numbers], *, limit: float = 0.0, columns: int = 
     return figure
 
 
-def lines(signals: Numbers, *, titles: Sequence[str] = (), columns: int = 4) -> Figure:
-    """Signals (N, C, L), one small panel each, all on the same vertical axis."""
+def lines(signals: Numbers, *, titles: Sequence[str] = (), columns: int = 4, rate: float = 0.0) -> Figure:
+    """Signals (N, C, L), one small panel each, all on the same axes: against seconds at `rate` values a second, or
+    against their places where that is not known.
+    """
     count = len(signals)
     columns = min(columns, count)
     rows = math.ceil(count / columns)
@@ -92,16 +95,28 @@ def lines(signals: Numbers, *, titles: Sequence[str] = (), columns: int = 4) -> 
             axes.set_axis_off()
             continue
         for channel, values in enumerate(signals[k]):
-            axes.plot(values, linewidth=0.9, color=(INK, ACCENT, QUIET)[channel % 3])
+            across = np.arange(len(values)) / (rate or 1.0)
+            axes.plot(across, values, linewidth=0.9, color=(INK, ACCENT, QUIET)[channel % 3])
         if k < len(titles):
             axes.set_title(titles[k], fontsize=8)
         axes.tick_params(labelsize=7)
+    figure.supxlabel("seconds" if rate else "place in the signal", fontsize=8)
+    figure.supylabel("value", fontsize=8)
+    return figure
+
+
+def writing(texts: Sequence[str]) -> Figure:
+    """Lines of text, one under the other."""
+    figure = Figure((max(3.0, 0.085 * max(map(len, texts))), 0.22 * len(texts) + 0.1))
+    for k, text in enumerate(texts):
+        down = 1 - (k + 0.7) / (len(texts) + 0.4)
+        figure.text(0.01, down, text, family="monospace", fontsize=9, color=INK, parse_math=False)
     return figure
 
 
 def histograms(samples: Numbers, reference: Numbers, names: Sequence[str], *, columns: int = 4) -> Figure:
     """The marginal of each column of samples (N, D) beside that of the data (M, D)."""
-    shown = min(len(names), 16)
+    shown = min(len(names), HISTOGRAMS)
     columns = min(columns, shown)
     rows = math.ceil(shown / columns)
     figure = Figure((3 * columns, 2.2 * rows), layout="constrained")

@@ -32,14 +32,24 @@ def sheet(x: Tensor, spec: Spec, reference: Tensor) -> bytes:
     if is_picture(spec):
         columns = len(spec.classes) if 1 < len(spec.classes) <= 16 else 0
         return pictures.png(pictures.grid(to_picture(x, spec), columns=columns))
+    letters = alphabet(spec)
+    if letters:
+        codes = spec.scale.decode(x[:16]).flatten(1).tolist()
+        return pictures.render(pictures.writing(["".join(letters[code] for code in row) for row in codes]))
     native, real = (spec.scale.decode(v).double().numpy() for v in (x, reference))
     if spec.kind == "signal":
-        return pictures.render(pictures.lines(native[:16]))
+        return pictures.render(pictures.lines(native[:16], rate=spec.rate))
     if spec.shape == (2,):
         return pictures.render(pictures.clouds({"data": real[:2000], "samples": native}))
     flat, flat_real = native.reshape(len(native), -1), real.reshape(len(real), -1)
     names = spec.columns or [f"entry {i}" for i in range(flat.shape[1])]
     return pictures.render(pictures.histograms(flat, flat_real, names))
+
+
+def alphabet(spec: Spec) -> str:
+    """The letters that the data's codes 0, 1, … stand for; empty where they are no text."""
+    letters = spec.extra.get("alphabet", "")
+    return letters if isinstance(letters, str) and len(letters) == spec.scale.bins and spec.scale.low == 0 else ""
 
 
 Frames = list[tuple[float, Tensor]]
@@ -86,7 +96,7 @@ def strip(frames: Frames, spec: Spec) -> bytes:
         picked = native[:: max(1, len(native) // 6)]
         together = np.stack([x[i] for i in range(4) for _, x in picked])
         titles = [f"t = {t:.3g}" for t, _ in picked]
-        return pictures.render(pictures.lines(together, titles=titles, columns=len(picked)))
+        return pictures.render(pictures.lines(together, titles=titles, columns=len(picked), rate=spec.rate))
     first = {f"t = {t:.3g}": x.reshape(len(x), -1)[:, :2] for t, x in native}
     return pictures.render(pictures.clouds(first))
 
