@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from made_data import npz, png, write
 
 from reverie.core.errors import UserError
-from reverie.data import Scale, Spec, is_picture, load_like, open_data, save, to_picture
+from reverie.data import Scale, Spec, as_saved, is_picture, load_like, open_data, save, to_picture
 from reverie.data.encode import encode_picture
 from reverie.data.measure import measure
 from reverie.data.saving import folder_name, npy_bytes
@@ -89,6 +89,20 @@ def test_a_constant_column_is_named_by_its_name(tmp_path):
     (tmp_path / "x.csv").write_text("height,unit,weight\n" + "".join(f"{k},1,{k * k % 7 + 0.5}\n" for k in range(50)))
     notes = open_data(tmp_path / "x.csv").report.notes
     assert any("constant: unit (always 1)" in note for note in notes), notes
+
+
+def test_samples_as_saved_have_only_values_that_the_table_can_have(tmp_path):
+    rows = "".join(f"{k % 3 / 2},{k},{'abc'[k % 3]},{k * k % 97 + 0.25}\n" for k in range(90))
+    (tmp_path / "x.csv").write_text("few,whole,kind,number\n" + rows)
+    data = open_data(tmp_path / "x.csv", label="none")
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(50, *data.spec.shape))).float()
+    saved = as_saved(x, data.spec)
+    native = dict(zip(data.spec.columns, data.spec.scale.decode(saved).double().round(decimals=4).T, strict=True))
+    assert torch.isin(native["few"], torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)).all()
+    assert torch.equal(native["whole"], native["whole"].round())
+    one_hot = torch.stack([native[f"kind={letter}"] for letter in "abc"])
+    assert torch.equal(one_hot.sort(0).values.unique(dim=1), torch.tensor([[0.0], [0.0], [1.0]], dtype=torch.float64))
+    assert (as_saved(saved, data.spec) - saved).abs().max() < 1e-5
 
 
 def test_what_is_recognised_is_said(tmp_path):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from reverie.core.rng import Rng
 from reverie.evaluation.choice import Choice, Comparison, Way, choose, leading, recommend
-from reverie.evaluation.comparison import GROUPS
+from reverie.evaluation.comparison import GROUPS, Sweep, compare
 from reverie.metrics import jackknife
+from reverie.training.session import Session
 
 NAMES = ("ddim", "deis", "dpm-multistep", "sde-dpm")
 STEPS = (5, 10, 20, 50)
@@ -99,3 +101,14 @@ def test_the_leading_ways_are_all_that_a_recommendation_names() -> None:
     lead = [c.way for c in leading(found)]
     assert set(lead) == {way for choice in recommend(found).values() for way in named(choice)}
     assert len(lead) < len(found)
+
+
+@pytest.mark.slow
+def test_two_seeds_of_a_model_of_digits_take_the_same_way_or_one_that_the_other_names(tmp_path: Path) -> None:
+    training = {"steps": 500, "previews": 0, "checkpoints": 0}
+    Session.begin("digits", {"training": training}, path=tmp_path / "run").go()
+    sweep = Sweep(("ddim", "deis", "dpm-multistep"), (5, 10, 20))
+    one, two = (recommend(compare([tmp_path / "run"], sweep, count=256, seed=seed)) for seed in (0, 1))
+    for a, b in zip(one.values(), two.values(), strict=True):
+        assert surely(a).taken.way in named(b)
+        assert surely(b).taken.way in named(a)
