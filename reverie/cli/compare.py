@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from reverie.evaluation.choice import Choice
 
 DESCRIPTION = """Sample by several samplers at several numbers of steps and scales of guidance, and set quality (energy
-distance to the data, lower is better) against diversity (coverage) and seconds; draws the front and recommends. What
-another way beats early on is dropped."""
+distance to the data, lower is better) against diversity (coverage) and seconds; draws the front and recommends the
+cheapest of the ways that chance may have put in their order. What another way surely beats early on is dropped, and
+what may be recommended draws four times as many samples."""
 SAMPLERS, STEPS = "ddim,deis,dpm-multistep,sde-dpm", "5,10,20,50"
 NAMED = 6  # ways of a tie that are told by name
 
@@ -34,7 +35,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed (default: 0)")
     parser.add_argument(
         "--within", type=float, metavar="SECONDS",
-        help="name the best way that draws 1,000 samples in this time (default: half the time of the best)",
+        help="name the best way that draws 1,000 samples in this time (default: half that of the way in the middle)",
     )  # fmt: skip
     parser.add_argument("--out", metavar="FILE", help="picture to write (default: RUN/compare.png)")
     parser.set_defaults(run=run)
@@ -78,11 +79,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _tied(choice: Choice) -> str:
-    """The ways that are not surely worse, the first of them by name."""
+    """The ways that another seed might take, the first of them by name."""
     several = len({c.way.run for c in (choice.taken, *choice.tied)}) > 1
     names = [f"{c.way.run} " * several + c.way.short for c in choice.tied]
-    others = f"{len(names)} other{'s' if len(names) > 1 else ''}"
-    return f"tied with {others}, and the cheapest: {', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''}"
+    others = f"{len(names)} other{'s' if len(names) > 1 else ''} that another seed might take"
+    return f"tied with {others}: {', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''}"
 
 
 def _print(found: list[Any], *, several: bool) -> None:

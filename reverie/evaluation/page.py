@@ -56,12 +56,12 @@ def page(found: Evaluation, spec: Spec, metrics: list[dict[str, Any]]) -> str:
     numbers = found.numbers
     parts = [f"<h1>{html.escape(spec.name)}: how good is this model?</h1>", *_verdicts(found)]
     parts += [_introduction(numbers), "<h2>Samples and real data</h2>", *_sheets(found, spec)]
-    parts += ["<h2>Measures</h2>", _measures(numbers), *_columns(numbers)]
+    parts += ["<h2>Measures</h2>", _features(numbers), _measures(numbers), *_columns(numbers)]
     parts += _memory(found, spec) + _labels(numbers) + _likelihood(numbers)
     if metrics:
         curve = _picture(artefacts.loss_curve(metrics), "the training loss by update, and the loss on held-out data")
         parts += ["<h2>Training</h2>", curve]
-    parts += [_cost(numbers), _features(numbers)]
+    parts.append(_cost(numbers))
     return PAGE.format(title=html.escape(f"{spec.name}: report"), style=STYLE, body="\n".join(parts))
 
 
@@ -248,6 +248,6 @@ def _cost(numbers: dict[str, Any]) -> str:
 def _features(numbers: dict[str, Any]) -> str:
     name = numbers["features"]
     return (
-        f"<p><small>Distances are taken between {html.escape(FEATURES[name])} (features “{html.escape(name)}”); they "
-        f"do not compare with numbers from other features or other counts. Seed {numbers['seed']}.</small></p>"
+        f"<p>Examples are compared by {html.escape(FEATURES[name])} (features “{html.escape(name)}”): numbers from "
+        f"other features, or from other counts of samples, do not compare with these. Seed {numbers['seed']}.</p>"
     )

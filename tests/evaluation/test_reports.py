@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,6 +88,19 @@ def test_a_run_of_two_examples_many_times_is_refused_without_naming_an_option(tm
         evaluate(tmp_path / "run")
 
 
+ONCE = {"previews": 1, "checkpoints": 0, "holdout": 1 / 3}
+BY_HEART: dict[str, dict[str, Any]] = {
+    "digits": {
+        "training": {"steps": 2500, "batch": 64, **ONCE},
+        "network": {"name": "mlp", "width": 256, "depth": 3},
+    },
+    "mnist": {
+        "training": {"steps": 4000, "batch": 32, **ONCE},
+        "network": {"name": "unet", "width": 128, "multipliers": [1, 2], "depth": 1, "patch": 4, "attention": [-1]},
+    },
+}  # recipes that learn 100 pictures by heart, the larger ones in five minutes on one core
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "count", "memorises"),
@@ -100,8 +114,6 @@ def test_a_model_of_100_pictures_is_called_memorising_and_of_all_it_is_not(
         pytest.skip(f"{SHARED / source} is not there")
     data = open_data(source if source == "digits" else str(SHARED / source))
     np.save(tmp_path / "some.npy", data.native(torch.arange(count)).numpy()[:, 0] * (15 if source == "digits" else 1))
-    training = {"steps": 2500, "batch": 64, "previews": 1, "checkpoints": 0, "holdout": 1 / 3}
-    network = {"name": "mlp", "width": 256, "depth": 3}
-    Session.begin(str(tmp_path / "some.npy"), {"training": training, "network": network}, path=tmp_path / "run").go()
+    Session.begin(str(tmp_path / "some.npy"), BY_HEART[source], path=tmp_path / "run").go()
     names = [finding.name for finding in evaluate(tmp_path / "run", count=600).findings]
     assert ("memorising" in names) == memorises
