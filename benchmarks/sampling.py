@@ -7,8 +7,8 @@ batch 1 (one thread) and batch 64 (all cores) of 3×32×32 in float32, 50 steps,
 median over the turns. `arithmetic` is x a + b e alone, `noise` one draw for x: torch's own, which no sampler that draws
 can do without, and reverie's, where an example's numbers depend on (seed, example) alone. Every sampler of the
 catalogue with its defaults. A step of some asks the network several times, so costs are shown per step and per
-evaluation. Batch 64 is set beside one evaluation of a U-Net of about a million parameters on the same cores. The share
-of other programs in the machine's time is recorded.
+evaluation. Batch 64 is set beside an evaluation of a U-Net of about a million parameters, in turns on the same cores.
+The share of other programs in the machine's time is recorded.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ try:
 except ImportError:
     peers = None
 
-STEPS, TURNS = 50, {1: 25, 64: 5}
+STEPS, TURNS = 50, {1: 25, 64: 7}
+NETWORK, EVALUATIONS = "network", 8  # so many of it a turn
 RESULTS = Path(__file__).parent / "results" / "sampling.json"
 OURS: tuple[Sampler, ...] = tuple(
     catalog.build("samplers", {"name": name}) for name in catalog.names("samplers", "Sampler")
@@ -123,18 +124,33 @@ def busy() -> tuple[float, float]:
     return own, (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(batch: int) -> dict[str, Any]:
-    x = torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    walks = floors(x) | {f"reverie {sampler!r}": ours(sampler, x) for sampler in OURS}
+def network(x: Tensor) -> tuple[Unet, Callable[[], Any]]:
+    """A U-Net of about a million parameters, and some evaluations of it."""
+    keep_memory()
+    unet = Unet(shape=tuple(x.shape[1:]), outputs=1, width=64, multipliers=(1, 3), patch=2).eval()
+    t = torch.full((len(x),), 0.5)
+
+    @torch.inference_mode()
+    def walk() -> None:
+        for _ in range(EVALUATIONS):
+            unet(x, t)
+
+    return unet, walk
+
+
+def measure(batch: int, walks: dict[str, Callable[[], Any]], x: Tensor) -> dict[str, Any]:
+    """Microseconds a step of every sampler, and of `walks` besides."""
+    walks = walks | floors(x) | {f"reverie {sampler!r}": ours(sampler, x) for sampler in OURS}
     if peers:
         walks |= {f"diffusers {name}": theirs(kind, options, x) for name, (kind, options) in THEIRS.items()}
     times: dict[str, list[float]] = {name: [] for name in walks}
     for turn in range(TURNS[batch] + 1):
         for name, walk in walks.items():
+            steps = EVALUATIONS if name == NETWORK else STEPS
             start = time.perf_counter()
             walk()
             if turn:  # the first turn fills caches
-                times[name].append((time.perf_counter() - start) / STEPS * 1e6)
+                times[name].append((time.perf_counter() - start) / steps * 1e6)
     return {n: {"median": statistics.median(t), "least": min(t), "most": max(t)} for n, t in times.items()}
 
 
@@ -153,29 +169,13 @@ def memory() -> dict[str, int]:
     return held
 
 
-@torch.inference_mode()
-def network(batch: int = 64) -> dict[str, Any]:
-    """Milliseconds of one evaluation of a U-Net, the least of some turns."""
-    keep_memory()
-    shape = (3, 32, 32)
-    unet = Unet(shape=shape, outputs=1, width=64, multipliers=(1, 3), patch=2).eval()
-    x, t = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0)), torch.full((batch,), 0.5)
-    times = []
-    for _ in range(8):
-        start = time.perf_counter()
-        unet(x, t)
-        times.append((time.perf_counter() - start) * 1e3)
-    return {"parameters": parameters(unet), "threads": torch.get_num_threads(), "milliseconds": min(times[1:])}
-
-
-def rows(tables: dict[str, Any], unet: dict[str, Any]) -> list[dict[str, Any]]:
+def rows(tables: dict[str, Any]) -> list[dict[str, Any]]:
     """A line for each sampler: medians at both batches, per evaluation, and as a share of the network's time."""
     calls = {f"reverie {sampler!r}": sampler.evaluations for sampler in OURS}
     table = []
     for name in tables["1"]:
         single, many = (tables[batch][name]["median"] for batch in ("1", "64"))
         each = calls.get(name, 1)
-        share = many / each / (1e3 * unet["milliseconds"])
         table.append(
             {
                 "sampler": name,
@@ -183,27 +183,31 @@ def rows(tables: dict[str, Any], unet: dict[str, Any]) -> list[dict[str, Any]]:
                 "batch_1": single,
                 "batch_1_per_evaluation": single / each,
                 "batch_64": many,
-                "share_at_64": share,
+                "share_at_64": many / each / tables["64"][NETWORK]["median"],
             }
         )
     return table
 
 
 def main() -> None:
-    unet = network()
+    x = torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    unet, evaluations = network(x)
+    threads = torch.get_num_threads()
     own, whole = busy()
-    tables = {"64": measure(64)}
+    tables = {"64": measure(64, {NETWORK: evaluations}, x)}
     torch.set_num_threads(1)
-    tables["1"] = measure(1)
+    tables["1"] = measure(1, {}, x[:1].clone())
     own_end, whole_end = busy()
     foreign = 1 - (own_end - own) / max(whole_end - whole, 1e-9)
     machine = {"torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine()}
-    table = rows(tables, unet)
+    table = rows(tables)
+    network_at_64 = {"parameters": parameters(unet), "threads": threads}
+    network_at_64["milliseconds"] = tables["64"][NETWORK]["median"] / 1e3
     result = {
         **machine,
         "diffusers": peers.VERSION if peers else None,
         "foreign_share_of_busy_time": round(max(0.0, foreign), 3),
-        "network_at_batch_64": unet,
+        "network_at_batch_64": network_at_64,
         "summary": table,
         "microseconds_a_step": tables,
         "peak_python_bytes_by_steps": memory(),
@@ -216,7 +220,7 @@ def main() -> None:
                 **row
             )
         )
-    print(unet, result["peak_python_bytes_by_steps"], "foreign", result["foreign_share_of_busy_time"])
+    print(network_at_64, result["peak_python_bytes_by_steps"], "foreign", result["foreign_share_of_busy_time"])
 
 
 if __name__ == "__main__":
