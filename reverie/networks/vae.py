@@ -56,14 +56,14 @@ class Vae(nn.Module, ABC):
 
     @final
     def encode(self, x: Tensor) -> Normal:
-        """q(z | x), (B, *code)."""
-        mean, log_std = self.inward(x)
+        """q(z | x), (B, *code), in the precision of x whatever the network's: in bf16, 1 − σ² of a small σ is 1."""
+        mean, log_std = (v.to(x.dtype) for v in self.inward(x))
         return Normal(mean, torch.exp(log_std.clamp(-8, 8)))
 
     @final
     def decode(self, z: Tensor) -> Distribution:
         """p(x | z), (B, *shape)."""
-        mean, log_std = self.outward(z)
+        mean, log_std = (v.to(z.dtype) for v in self.outward(z))
         std = torch.exp(log_std.clamp(-6, 4))
         return DiscretizedNormal(mean, std, self.bins) if self.bins else Normal(mean, std)
 

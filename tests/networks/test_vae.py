@@ -127,3 +127,13 @@ def test_every_autoencoder_of_the_catalogue_treats_rows_alone_and_keeps_shapes(k
 def test_points_have_nothing_to_convolve():
     with pytest.raises(ValueError, match="use dense-vae"):
         ConvVae(shape=(5,))
+
+
+def test_narrow_codes_cost_a_number_where_the_network_computes_in_bf16():
+    made = ConvVae(shape=(1, 8, 8), bins=17, width=8, depth=1).requires_grad_(False)
+    made.bottleneck.bias[4:] = -6.0  # σ² = 6e-6, which 1 − σ² loses in bf16
+    x = Rng(0).uniform(8, 1, 8, 8).float() * 2 - 1
+    plain = made.terms(x, rng=Rng(1))["divergence"]
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = made.terms(x, rng=Rng(1))["divergence"]
+    torch.testing.assert_close(rounded, plain, rtol=0.01, atol=0.0)
