@@ -93,15 +93,15 @@ def _print(found: list[Any], *, several: bool) -> None:
     from reverie.evaluation.choice import front
 
     best = front(found)
-    titles = ["", *["run"] * several, "sampler", "steps", "scale", "evaluations", "distance", "coverage", "s/1,000"]
-    table = Table(*titles, box=None)
+    names = ["run"] * several + ["sampler", "steps", "scale"]
+    table = Table("", *names, "evaluations", "samples", "distance", "coverage", "s/1,000", box=None)
     for column in table.columns:
         column.no_wrap = True
     for c in found:
         way, mark = c.way, "*" if c in best else "-" if c.dropped else ""
         distance = f"{c.distance.value:.4g} ± {1.96 * c.distance.error:.2g}"
         names = [mark, *[way.run] * several, way.sampler, str(way.steps), f"{way.scale:g}"]
-        table.add_row(*names, str(c.evaluations), distance, f"{c.coverage:.3f}", f"{c.seconds:.1f}")
+        table.add_row(*names, str(c.evaluations), str(c.samples), distance, f"{c.coverage:.3f}", f"{c.seconds:.1f}")
     console = Console(highlight=False, soft_wrap=True)
     console.width = max(console.width, 110)  # whole numbers, in a pipe too
     console.print(table)

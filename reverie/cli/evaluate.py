@@ -18,8 +18,9 @@ def add(verbs: Any) -> None:
     parser.add_argument("--count", type=int, default=1000, metavar="N", help="samples to draw (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed (default: 0)")
     parser.add_argument(
-        "--features", default="auto", metavar="NAME", help="auto, values, pca, classifier or random (default: auto)"
-    )
+        "--features", default="auto", metavar="NAME",
+        help="auto, values, pca, classifier, random or pairs (default: auto)",
+    )  # fmt: skip
     parser.add_argument("--data", metavar="PATH", help="the data, if they have moved")
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.set_defaults(run=run)

@@ -27,6 +27,7 @@ from reverie.evaluation.report import Watch, unwatched
 from reverie.guidance import ClassifierFree
 from reverie.metrics import Cloud, Estimate
 from reverie.samplers import chunk_size
+from reverie.training.artefacts import alphabet
 from reverie.training.assemble import build_sampler
 from reverie.training.folder import RunFolder
 from reverie.training.model import load
@@ -38,7 +39,7 @@ FITTED = 10_000  # training examples that features are fitted to
 PART = 4  # the share of the samples that everyone draws, inverted
 GROUPS = 20  # of samples, that errors are found by leaving out in turn
 MORE = 4  # times as many are drawn by the leading ways
-SLOW = 2.0  # times as long an evaluation as usual is the sampler's own doing
+SLOW = 3.0  # times as long an evaluation as usual is the sampler's own doing
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ class _Judge:
         train, held = data.split(float(config["training"].get("holdout", 0.1)), int(config["seed"]))
         if len(data) < 2 * GROUPS:
             raise UserError(f"'{path}' has {len(data)} examples; a comparison needs at least {2 * GROUPS}")
-        self.space = features.choose("auto", data.rows(train[:FITTED]), data.labels(train[:FITTED]))
+        known, text = train[:FITTED], bool(alphabet(data.spec))
+        self.space = features.choose("auto", data.rows(known), data.labels(known), text=text)
         self.real = self.space.of(data.rows(torch.cat((held, train))[:REAL]))
         self.cloud = Cloud(self.real, metrics.nearness, groups=GROUPS)
         self.condition = like_data(data, train, MORE * count, seed=seed, device=torch.device("cpu"))

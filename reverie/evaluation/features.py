@@ -4,6 +4,7 @@
 `pca`         the 64 leading principal components of the training examples
 `classifier`  the hidden layer of a small classifier of the user's own labels, on those components
 `random`      a fixed random convolutional network, the same on every machine, for pictures and signals
+`pairs`       how often each two letters stand side by side, in their leading principal components, for text
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from reverie.core.errors import UserError, unknown
 from reverie.core.rng import Rng
 
 COMPONENTS = 64
+MOST_LETTERS = 64  # different values of which all pairs are counted, at most
 SHORT = 16  # numbers that are compared as they are
 FITTED = 10_000  # examples that features are fitted to, at most
 ENOUGH = 1000  # examples of which a tenth can be spared to stop the classifier's training by
@@ -92,6 +94,22 @@ def random(train: Tensor, labels: Tensor | None) -> Features:
     return Features("random", lambda x: _responses(x.double(), layers))
 
 
+def pairs(train: Tensor, labels: Tensor | None) -> Features:
+    """How often each two of the values stand side by side. Raises UserError but for rows of few values."""
+    levels = train.unique()
+    if train.shape[1:-1].numel() != 1 or len(levels) > MOST_LETTERS or train.shape[-1] < 2:
+        raise UserError(f"features 'pairs' are for rows of {MOST_LETTERS} letters at most; choose pca or random")
+
+    def counted(x: Tensor) -> Tensor:
+        codes = torch.bucketize(x.flatten(1).contiguous(), (levels[1:] + levels[:-1]) / 2)
+        both = codes[:, :-1] * len(levels) + codes[:, 1:]
+        found = torch.zeros(len(x), len(levels) ** 2, dtype=torch.float64)
+        return found.scatter_add_(1, both, torch.ones_like(both, dtype=torch.float64))
+
+    components = _components(counted(train[:FITTED]))
+    return Features("pairs", lambda x: components(counted(x)))
+
+
 def _responses(x: Tensor, layers: list[Tensor]) -> Tensor:
     space = x.dim() - 2
     convolve = (F.conv1d, F.conv2d, F.conv3d)[space - 1]
@@ -116,15 +134,16 @@ FEATURES: dict[str, Callable[[Tensor, Tensor | None], Features]] = {
     "pca": pca,
     "classifier": classifier,
     "random": random,
+    "pairs": pairs,
 }
 
 
-def choose(name: str, train: Tensor, labels: Tensor | None) -> Features:
-    """Features by name. `auto`: the numbers themselves up to 16 of them; the classifier where there are labels; the
-    random network for other pictures; else pca.
+def choose(name: str, train: Tensor, labels: Tensor | None, *, text: bool = False) -> Features:
+    """Features by name. `auto`: the numbers themselves up to 16 of them; the classifier where there are labels; pairs
+    of letters for text; the random network for other pictures; else pca.
     """
     if name == "auto":
-        by_kind = "classifier" if labels is not None else "random" if train.dim() == 4 else "pca"
+        by_kind = "classifier" if labels is not None else "random" if train.dim() == 4 else "pairs" if text else "pca"
         name = "values" if train[0].numel() <= SHORT else by_kind
     if name not in FEATURES:
         raise unknown("features", name, ["auto", *FEATURES])

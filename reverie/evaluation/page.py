@@ -46,6 +46,7 @@ FEATURES = {
     "pca": "the leading principal components of the training examples",
     "classifier": "what a small classifier, trained on the data's own labels, sees in an example",
     "random": "the responses of a fixed random convolutional network",
+    "pairs": "how often each two letters stand side by side in an example",
 }
 NORMAL = 0.5 * math.log2(2 * math.pi * math.e)  # bits of a normal number of variance 1
 HEAD = ("", "samples", "real data", "Gaussian fit", "from real data to Gaussian fit")

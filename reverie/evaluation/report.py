@@ -25,6 +25,7 @@ from reverie.evaluation.measures import Measure, measure
 from reverie.evaluation.verdict import Finding, judge
 from reverie.metrics import copy_shares, modes, nearest
 from reverie.networks import parameters
+from reverie.training.artefacts import alphabet
 from reverie.training.folder import RunFolder
 from reverie.training.model import Model, load
 from reverie.training.scoring import like_data
@@ -86,7 +87,7 @@ def evaluate(
     train_index = train_index[Rng(seed).fork("train").uniform(len(train_index)).argsort()[: max(KNOWN, count)]]
     train, held = dataset.rows(train_index), dataset.rows(held_index)
     with watch("measuring", 4) as progress:
-        space = choose(features, train, dataset.labels(train_index))
+        space = choose(features, train, dataset.labels(train_index), text=bool(alphabet(dataset.spec)))
         progress(1)
         found = measure(samples, train, held, space, seed=seed)
         progress(2)

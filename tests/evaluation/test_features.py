@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from reverie import metrics
 from reverie.core.errors import UserError
 from reverie.core.rng import Rng
+from reverie.data import open_data
 from reverie.evaluation import features, measures
 
 SIGNS = "+++-+++--++--+++--++++-++++-+++-+--+"  # of the first four of the first layer's weights
@@ -56,6 +58,19 @@ def test_features_are_chosen_by_what_the_data_are() -> None:
         features.choose("random", noise(60, 5), None)
     with pytest.raises(UserError, match="random"):
         features.choose("inception", noise(60, 5), None)
+
+
+def test_pairs_of_letters_tell_text_from_a_gaussian_of_its_codes() -> None:
+    data = open_data("text")
+    x = data.rows(torch.arange(1200))
+    space = features.choose("auto", x[:400], None, text=True)
+    assert space.name == "pairs"
+    real = space.of(x[400:800])
+    fresh, gaussian = (space.of(y) for y in (x[800:], measures.gaussian_fit(x[:400], 400, 0)))
+    floor, away = (metrics.energy_distance(y, real) for y in (fresh, gaussian))
+    assert away > 10 * abs(floor)
+    with pytest.raises(UserError, match="letters"):
+        features.choose("pairs", noise(60, 1, 40), None)
 
 
 def test_the_gaussian_fit_of_many_numbers_is_the_seeds_and_has_the_datas_leading_spreads(
