@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--dims", type=int, nargs="*", default=[2, 16])
     parser.add_argument("--operator", nargs="*", choices=["mask", "matrix"], default=["mask", "matrix"])
     parser.add_argument("--noise", type=float, nargs="*", default=[0.05, 0.2, 1.0])
-    parser.add_argument("--problems", type=int, default=100)
+    parser.add_argument("--problems", type=int, default=60)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--particles", type=int, nargs="*", default=[100, 200], help="steps of 10,000 particles")
     parser.add_argument("--out", type=Path, default=RESULTS / "guidance.json")

@@ -34,7 +34,7 @@ from reverie.training.model import Model, load
 
 RESULT = Path(__file__).parent / "results" / "guidance_labels.json"
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
-CFG, CLASSIFIER, AUTO = (1.0, 1.25, 1.5, 2.0, 4.0), (1.0, 2.0, 4.0, 8.0, 16.0), (1.5, 2.0)
+CFG, CLASSIFIER, AUTO = (1.0, 1.25, 1.5, 2.0, 4.0), (1.0, 2.0, 3.0, 4.0, 8.0), (1.5, 2.0)
 GUIDES = ("cfg", "auto", "classifier")
 SHOWN = {"right": "asked-for labels", "diversity": "distance within a class, real = 1", "coverage": "coverage"}
 
@@ -104,7 +104,7 @@ def curves(result: dict[str, list[dict[str, Any]]]) -> bytes:
                 axis.plot([row["scale"] for row in own], [row[key] for row in own], "o-", label=name)
             axis.axhline(real[key], color="grey", ls=":", label="training examples")
             axis.set(xlabel="scale", title=f"{data}: {title}", xscale="log")
-            axis.set_xticks((1, 2, 4, 8, 16), labels=("1", "2", "4", "8", "16"))
+            axis.set_xticks((1, 2, 4, 8), labels=("1", "2", "4", "8"))
             axis.minorticks_off()
         axes[0].legend()
     plot.tight_layout()

@@ -20,7 +20,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from benchmarks.judge import Judge, judge, share_right
+from benchmarks.judge import Judge, judge
 from reverie import pictures
 from reverie.core.rng import Rng
 from reverie.data import open_data, to_picture
@@ -28,10 +28,14 @@ from reverie.guidance import Mask, Observation, RePaint
 from reverie.samplers import Ancestral, Sampler, prior, trajectory
 from reverie.training.model import Model, load
 from reverie.training.restoring import around, restore
+from reverie.training.rounded import swift
 
 RESULT = Path(__file__).parent / "results" / "inpainting.json"
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
-METHODS = (("moment-matching", 20), ("pi-gdm", 20), ("pi-gdm", 60), ("projection", 20), ("repaint", 20))  # with steps
+METHODS = (  # with steps, and visits of each
+    ("moment-matching", 20, 1), ("pi-gdm", 20, 1), ("pi-gdm", 60, 1), ("pi-gdm", 20, 3), ("pi-gdm", 20, 10),
+    ("projection", 20, 1), ("repaint", 20, 5),
+)  # fmt: skip
 ROWS = 500  # drawn at once
 
 
@@ -45,16 +49,33 @@ class Halves:
     labels: Judge
 
     def scored(self, name: str, guess: Tensor, seconds: float = 0.0) -> dict[str, Any]:
-        error = (guess - self.x)[:, ~self.mask.mask]
+        """Errors of one guess (N, *shape) or several (N, S, *shape) for each picture, and the share of right labels."""
+        several = guess if guess.dim() > self.x.dim() else guess[:, None]
+        error = (several - self.x[:, None])[:, :, ~self.mask.mask]
+        found = self.labels(several.flatten(0, 1)).unflatten(0, (len(several), -1))
         row = {
             "method": name,
             "rmse": float((error**2).mean().sqrt()),
             "mae": float(error.abs().mean()),
-            "right": share_right(self.labels, guess, self.label),
+            "right": float((found == self.label[:, None]).double().mean()),
             "seconds": seconds,
         }
         print(row, flush=True)
         return row
+
+    def readings(self, found: Tensor, seconds: float) -> list[dict[str, Any]]:
+        """What may be made of samples (N, S, *shape) that took `seconds` a picture."""
+        count = found.shape[1]
+        labels = self.labels(found.flatten(0, 1)).unflatten(0, (-1, count))
+        voted = {"method": f"the commonest label of {count}", "seconds": seconds}
+        voted["right"] = float((labels.mode(1).values == self.label).double().mean())
+        print(voted, flush=True)
+        return [
+            self.scored(f"pixel-wise median of {count}", found.median(1).values, seconds),
+            self.scored(f"the most central of {count}", central(found), seconds),
+            voted,
+            self.scored("one sample", found, seconds / count),
+        ]
 
     def line(self) -> Tensor:
         """Nothing lies beyond the seen half: a line from its edge to the black of an empty border."""
@@ -72,14 +93,15 @@ class Halves:
 
 
 @torch.inference_mode()
-def together(model: Model, seen: Mask, x: Tensor, *, method: str, steps: int, samples: int) -> Tensor:
-    """`samples` restorations (N, samples, *shape) of each of N pictures, many in a batch."""
+def together(model: Model, seen: Mask, x: Tensor, *, method: str, steps: int, repeats: int, samples: int) -> Tensor:
+    """`samples` restorations (N, samples, *shape) of each of N pictures, many in a batch, as `restore` draws them."""
     per, found = max(1, ROWS // samples), []
+    inner = swift(model, model.config, torch.device("cpu"))
+    sampler = cast(Sampler, RePaint(Ancestral(), repeats)) if repeats > 1 else Ancestral()
     for start in range(0, len(x), per):
         y = seen.apply(x[start : start + per]).repeat_interleave(samples, 0)
         observation = Observation(seen, y)
-        guided = around(method, observation, model.spec)(model).eval()
-        sampler = cast(Sampler, RePaint(Ancestral(), 5)) if method == "repaint" else Ancestral()
+        guided = around(method, observation, model.spec)(inner).eval()
         walk, rng = model.walk(len(y), steps=steps), Rng(0).at(start * samples)
         x1 = prior(model, walk.shape).sample(rng.fork("prior"))
         *_, last = trajectory(guided, sampler, x1, walk.times, rng=rng)
@@ -87,12 +109,18 @@ def together(model: Model, seen: Mask, x: Tensor, *, method: str, steps: int, sa
     return torch.cat(found)
 
 
-def seconds_of(model: Model, seen: Mask, x: Tensor, *, method: str, steps: int, samples: int) -> float:
+def central(found: Tensor) -> Tensor:
+    """The one of each picture's samples (N, S, *D) that is nearest to the others: their median as vectors, (N, *D)."""
+    apart = torch.cdist(found.flatten(2), found.flatten(2)).sum(2)
+    return found[torch.arange(len(found)), apart.argmin(1)]
+
+
+def seconds_of(model: Model, seen: Mask, x: Tensor, *, samples: int, **how: Any) -> float:
     """A core's seconds for one picture, by `reverie restore`'s own function: the least of two."""
     spent = []
     for picture in x[:2]:
         began = time.process_time()
-        restore(model, Observation(seen, seen.apply(picture[None])), count=samples, method=method, steps=steps)
+        restore(model, Observation(seen, seen.apply(picture[None])), count=samples, **how)
         spent.append(time.process_time() - began)
     return min(spent)
 
@@ -109,25 +137,27 @@ def measured(data: str, run: str, *, choose: int, images: int, samples: int) -> 
 
     first, last = part(held[:choose]), part(held[choose : choose + images])
     tried = []
-    for method, steps in METHODS:
-        how: dict[str, Any] = {"method": method, "steps": steps, "samples": samples}
+    for method, steps, repeats in METHODS:
+        how: dict[str, Any] = {"method": method, "steps": steps, "repeats": repeats, "samples": samples}
         found = together(model, seen, first.x, **how)
-        row = first.scored(method, found.median(1).values, seconds_of(model, seen, first.x, **how))
-        tried.append({**row, "steps": steps})
+        print(how, flush=True)
+        median, centre, voted, one = first.readings(found, seconds_of(model, seen, first.x, **how))
+        more = {"central": centre["right"], "voted": voted["right"], "one": one["right"]}
+        tried.append({**median, **more, "method": method, "steps": steps, "repeats": repeats})
     best = min(tried, key=lambda row: row["rmse"])
-    told = f"{best['method']}, {best['steps']} steps"
+    told = f"{best['method']}, {best['steps']} steps" + f", each {best['repeats']} times" * (best["repeats"] > 1)
     print("chosen:", told, flush=True)
-    found = together(model, seen, last.x, method=best["method"], steps=best["steps"], samples=samples)
+    how = {key: best[key] for key in ("method", "steps", "repeats")}
+    found = together(model, seen, last.x, samples=samples, **how)
     rows = [
         last.scored("linear interpolation", last.line()),
         last.scored("nearest neighbour", last.nearest(examples.rows(train))),
-        last.scored(f"median of {samples} ({told})", found.median(1).values, best["seconds"]),
-        last.scored("one sample", found[:, 0], best["seconds"] / samples),
+        *last.readings(found, best["seconds"]),
         last.scored("truth", last.x),
     ]
     shown = torch.cat((seen.apply(last.x)[:, None], found, found.median(1, keepdim=True).values, last.x[:, None]), 1)
     counts = {"chosen_on": len(first.x), "judged_on": len(last.x), "samples": samples}
-    return {**counts, "tried": tried, "judged": rows}, shown[:8]
+    return {**counts, "chosen": told, "tried": tried, "judged": rows}, shown[:8]
 
 
 def main() -> None:
