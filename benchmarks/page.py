@@ -138,14 +138,25 @@ def scaling() -> str:
 
 
 def sampling() -> str:
-    """Bookkeeping in microseconds, at batch 1 and 64."""
+    """Bookkeeping in microseconds a step and an evaluation, and as a share of the network's time."""
     found = read("sampling")
-    times = found.get("microseconds_a_step", {})
+    if not found:
+        return where(found)
     rows = [
-        [f"`{name}`", *(f"{times[b][name]['median']:.0f} ({times[b][name]['least']:.0f})" for b in ("1", "64"))]
-        for name in times.get("1", {})
-    ]
-    return table(["sampler", "batch 1, µs (least)", "batch 64, µs (least)"], rows)
+        [
+            f"`{row['sampler']}`", f"{row['evaluations']:.1f}", f"{row['batch_1']:.0f}",
+            f"{row['batch_1_per_evaluation']:.0f}", f"{row['batch_64']:.0f}", f"{row['share_at_64']:.2%}",
+        ]
+        for row in found["summary"]
+    ]  # fmt: skip
+    head = ["sampler", "evaluations a step", "batch 1: µs a step", "µs an evaluation", "batch 64: µs a step", "share"]
+    unet = found["network_at_batch_64"]
+    said = (
+        f"The share is of an evaluation of the network ({unet['parameters'] / 1e6:.1f} M weights, batch 64): "
+        f"{unet['milliseconds']:.1f} ms, both on {unet['threads']} threads. Other programs took "
+        f"{found['foreign_share_of_busy_time']:.0%} of the machine's busy time."
+    )
+    return table(head, rows) + "\n\n" + said
 
 
 PARTS = {
