@@ -241,7 +241,9 @@ def _bits(bits: dict[str, Any]) -> str:
 
 
 def _cost(numbers: dict[str, Any]) -> str:
-    speed = f"{1000 * numbers['seconds_per_sample']:.3g} ms a sample on the machine of this report"
+    speed = (
+        f"{1000 * numbers['seconds_per_sample']:.3g} ms a sample (in the quickest batch, on the machine of this report)"
+    )
     memory = f"{numbers['peak_bytes'] / 1e9:.2g} GB of memory at the peak of this report"
     return f"<h2>What it costs</h2><p>{numbers['parameters']:,} parameters; {speed}; {memory}.</p>"
 

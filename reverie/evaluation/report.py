@@ -78,11 +78,10 @@ def evaluate(
     dataset = open_data(data or described["source"], **described["reading"])
     train_index, held_index = _split(path, model, dataset)
     count = max(LEAST, min(count, len(train_index)))
-    began = time.perf_counter()
     with watch("drawing samples", count) as progress:
         condition = like_data(dataset, train_index, count, seed=seed, device=torch.device("cpu"))
-        samples = as_saved(model.draw(count, seed=seed, condition=condition, progress=progress), dataset.spec)
-    seconds = (time.perf_counter() - began) / count
+        pace = _Pace(progress)
+        samples = as_saved(model.draw(count, seed=seed, condition=condition, progress=pace), dataset.spec)
     held_index = held_index[Rng(seed).fork("held").uniform(len(held_index)).argsort()[:count]]
     train_index = train_index[Rng(seed).fork("train").uniform(len(train_index)).argsort()[: max(KNOWN, count)]]
     train, held = dataset.rows(train_index), dataset.rows(held_index)
@@ -115,12 +114,27 @@ def evaluate(
         "losses": losses(model, dataset, train_index, held_index),
         "bits_per_dim": bits,
         "held_out_curve": curve,
-        "seconds_per_sample": seconds,
+        "seconds_per_sample": pace.seconds,
         "parameters": parameters(model),
         "peak_bytes": _peak(),
         "findings": [dataclasses.asdict(finding) for finding in findings],
     }
     return Evaluation(dataset.spec, numbers, findings, samples, held, pairs)
+
+
+class _Pace:
+    """Passes on how many samples are done, and keeps what one took in the quickest batch: others waited for the
+    machine.
+    """
+
+    def __init__(self, progress: Callable[[int], None]) -> None:
+        self.progress, self.done, self.since, self.seconds = progress, 0, time.perf_counter(), float("inf")
+
+    def __call__(self, done: int) -> None:
+        now = time.perf_counter()
+        self.seconds = min(self.seconds, (now - self.since) / (done - self.done))
+        self.done, self.since = done, now
+        self.progress(done)
 
 
 def _split(path: str | Path, model: Model, dataset: Dataset) -> tuple[Tensor, Tensor]:
