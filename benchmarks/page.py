@@ -159,6 +159,67 @@ def sampling() -> str:
     return table(head, rows) + "\n\n" + said
 
 
+# What a row of models side by side may say: its key, the column's head, and how it is written.
+COLUMNS = (
+    ("numbers", "numbers", "{:,}"),
+    ("parameters", "weights", "{:,}"),
+    ("core_seconds", "training, core s", "{:.0f}"),
+    ("bits_per_dim", "bits per dimension", "{:.3f}"),
+    ("frechet", "Fréchet distance", "{:.1f}"),
+    ("precision", "precision", "{:.2f}"),
+    ("coverage", "coverage", "{:.2f}"),
+    ("uneven", "KL of classes, nats", "{:.3f}"),
+    ("ms_per_sample", "ms a sample", "{:.2f}"),
+    ("steps", "steps", "{}"),
+    ("ms_per_step", "ms a step", "{:.3f}"),
+)
+NAMED = {
+    "floor": "training pictures",
+    "pixel": "diffusion of pixels",
+    "vae": "autoencoder alone",
+    "latent": "diffusion of its codes",
+    "gaussian": "Gaussian noise",
+    "blur": "blurring and noise",
+    "gan-4": "four steps",
+    "gan-1": "one step (a plain GAN)",
+}
+
+
+def side_by_side(found: dict[str, Any]) -> str:
+    """A row for each model, a column for what any of them says; errors where they are known."""
+    models: dict[str, dict[str, Any]] = found.get("models", {})
+    columns = [column for column in COLUMNS if any(column[0] in row for row in models.values())]
+    errors = {"bits_per_dim": "error", "frechet": "frechet_error"}
+
+    def cell(row: dict[str, Any], key: str, form: str) -> str:
+        said = form.format(row[key]) if key in row else ""
+        return f"{said} ± {form.format(row[errors[key]])}" if said and errors.get(key) in row else said
+
+    rows = [[NAMED.get(k, k), *(cell(row, key, form) for key, _, form in columns)] for k, row in models.items()]
+    return table(["", *(head for _, head, _ in columns)], rows)
+
+
+def pictures(kind: str) -> str:
+    """Models side by side on every set of pictures that has been measured."""
+    said = []
+    for file in sorted(RESULTS.glob(f"{kind}_*.json")):
+        found = read(file.stem)
+        head = f"`{file.stem.removeprefix(f'{kind}_')}`, {found['updates']:,} updates"
+        said.append("\n\n".join((head, side_by_side(found), where(found))))
+    return "\n\n".join(said) or where({})
+
+
+def gan_modes() -> str:
+    """The mixture's modes by steps and seed."""
+    found = read("gan_modes")
+    rows = [
+        [row["steps"], row["seed"], f"{row['kept']:.0f} of 8", f"{row['good']:.1%}", f"{row['uneven']:.3f}"]
+        for row in found.get("rows", [])
+    ]
+    head = ["steps", "seed", "modes kept", "samples near a mode", "KL of shares, nats"]
+    return table(head, rows) + "\n\n" + where(found)
+
+
 PARTS = {
     "train_step": train_step,
     "step_parts": step_parts,
@@ -168,6 +229,10 @@ PARTS = {
     "likelihood": likelihood,
     "scaling": scaling,
     "sampling": sampling,
+    "vae": lambda: pictures("vae"),
+    "blur": lambda: pictures("blur"),
+    "ddgan": lambda: pictures("ddgan"),
+    "gan_modes": gan_modes,
 }
 
 
