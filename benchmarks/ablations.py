@@ -1,8 +1,9 @@
 """One choice of the recipe or of the network at a time: the distance reached after as many updates or as much time.
 
-    python -m benchmarks.ablations path/to/mnist [--names default "batch 64" …] [--updates 500] [--quick]
-Recipe: every variant makes the same number of updates (with half the batch, twice as many). Network: every variant gets
-the processor time that the default took. 2,000 samples at 10 evaluations, judged as in `time_to_quality`; one seed.
+    python -m benchmarks.ablations path/to/mnist [--names "batch 128" "width 32" …] [--updates 500] [--quick]
+The base is the default recipe with batches of 128. Recipe: every variant makes the same number of updates (with half
+the batch, twice as many). Network: every variant gets the processor time that the base took. 2,000 samples at 10
+evaluations, judged as in `time_to_quality`; one seed.
 Rows with the same name replace those that are there.
 """
 
@@ -27,8 +28,9 @@ from reverie.training.run import Run
 from reverie.training.session import Session
 
 RESULT = RESULTS / "ablations.json"
+BASE = "batch 128"
 RECIPE: dict[str, Config] = {
-    "default": {},
+    BASE: {},
     "learning rate 1e-3": {"training": {"learning_rate": 1e-3}},
     "learning rate 4e-3": {"training": {"learning_rate": 4e-3}},
     "batch 64, twice the updates": {"training": {"batch": 64}},
@@ -76,8 +78,8 @@ def trained(name: str, chosen: Config, evaluator: Evaluator, path: str, length: 
     """A variant trained to its length and judged."""
     folder = KEPT / "ablation"
     shutil.rmtree(folder, ignore_errors=True)
-    config = merge({"training": {"previews": 0, "checkpoints": 0}}, chosen)
-    updates = int(length["updates"]) * (2 if config["training"].get("batch") == 64 else 1)
+    config = merge({"training": {"batch": 128, "previews": 0, "checkpoints": 0}}, chosen)
+    updates = int(length["updates"]) * 128 // config["training"]["batch"]
     config["training"]["steps"] = updates
     run = Session.begin(path, config, path=folder).run
     if name == "Muon for matrices":
@@ -112,7 +114,7 @@ def main() -> None:
     parser.add_argument("--core-seconds", type=float, default=70.0, help="time that a network is given")
     parser.add_argument("--quick", action="store_true", help="two variants for seconds, to see that it works")
     chosen = parser.parse_args()
-    names, updates = (["default", "width 32"], 3) if chosen.quick else (chosen.names, chosen.updates)
+    names, updates = ([BASE, "width 32"], 3) if chosen.quick else (chosen.names, chosen.updates)
     keep_memory()
     evaluator = Evaluator(open_data(chosen.data), epochs=1 if chosen.quick else 3)
     kept = json.loads(RESULT.read_text(encoding="utf-8"))["rows"] if RESULT.is_file() else []

@@ -91,10 +91,10 @@ def time_to_quality() -> str:
 
 def ablations(kind: str) -> str:
     """Rows of the recipe or of the network."""
-    from benchmarks.ablations import NETWORKS, RECIPE
+    from benchmarks.ablations import BASE, NETWORKS, RECIPE
 
     found = read("ablations")
-    wanted = {"default", *(NETWORKS if kind == "network" else RECIPE)}
+    wanted = {BASE, *(NETWORKS if kind == "network" else RECIPE)}
     rows = [row for row in found.get("rows", []) if row["name"] in wanted]
     if not rows:
         return "Not measured yet."
