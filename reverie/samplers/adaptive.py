@@ -2,25 +2,31 @@
 
 The ODE is dz/dθ = v̂ in the angle θ = atan(σ/α) (see `ode`), finite at both ends. Each example keeps its own θ and
 step, so that its result does not depend on its neighbours and no example drifts behind a batch's average error.
+What is one number an example (angles, steps, errors) is NumPy's; a step sends its coefficients to the device at once.
 References: Dormand & Prince 1980; Hairer, Nørsett & Wanner 1993, section II.4.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from reverie.core.rng import Rng
-from reverie.core.tensors import expand
 from reverie.denoisers import Denoiser, gaussian
 from reverie.processes import Schedule
 from reverie.samplers.base import Sampler, State
 from reverie.samplers.exponential import angle
+from reverie.samplers.multistep import combine
+from reverie.samplers.nodes import Node, Reals, nodes
 from reverie.samplers.ode import runge_kutta, time_at_angle
-from reverie.samplers.tableaux import BOGACKI_SHAMPINE, DORMAND_PRINCE, TABLEAUX
+from reverie.samplers.tableaux import BOGACKI_SHAMPINE, DORMAND_PRINCE, TABLEAUX, Tableau
+
+Flags: TypeAlias = NDArray[np.bool_]
 
 # From this angle (σ/α = 0.01) one step of third order, with its nodes inside, ends at σ = 0.
 LAST_ANGLE = 0.01
@@ -30,15 +36,14 @@ class Count(NamedTuple):
     """Denoiser calls so far, and the last step size tried, in angle, of each example."""
 
     evaluations: int = 0
-    size: Tensor | None = None
+    size: Reals | None = None
 
 
 class Place(NamedTuple):
-    """Where each example is: z, its time and angle, and v̂ there."""
+    """Where each example is: z, its angle, and v̂ there."""
 
     z: Tensor
-    t: Tensor
-    theta: Tensor
+    theta: Reals
     slope: Tensor
 
 
@@ -61,6 +66,10 @@ class Adaptive(Sampler):
     def __post_init__(self) -> None:
         if not (self.rtol > 0 and self.atol > 0):
             raise ValueError(f"rtol and atol must be positive, not {self.rtol} and {self.atol}")
+
+    @property
+    def pair(self) -> Tableau:
+        return BOGACKI_SHAMPINE if self.low_order else DORMAND_PRINCE
 
     def init(self, denoiser: Denoiser, x: Tensor, *, rng: Rng | None = None) -> State:
         return Count()
@@ -86,55 +95,63 @@ class Adaptive(Sampler):
         return x, Count(calls, size)
 
     def _integrate(
-        self, denoiser: Denoiser, z: Tensor, t: float, last: float, size: Tensor | None
-    ) -> tuple[Tensor, int, Tensor]:
+        self, denoiser: Denoiser, z: Tensor, t: float, last: float, size: Reals | None
+    ) -> tuple[Tensor, int, Reals]:
         """z at the angle `last` of every example, the number of calls, and the step sizes for what follows."""
         schedule = gaussian(denoiser).schedule
-        rows = torch.full((len(z),), t, dtype=torch.float64)
-        theta = torch.full_like(rows, angle(schedule, t)[0])
-        here = Place(z, rows, theta, _slope(denoiser, schedule, z, rows, theta))
+        theta = np.full(len(z), angle(schedule, t)[0])
+        (node,) = nodes(schedule, theta[None], z, t)
+        here, calls = Place(z, theta, _slope(denoiser, z, node)), 1
         size = (theta - last) * 0.05 if size is None else size
-        calls = 1
-        while bool((here.theta > last).any()):
-            step = torch.minimum(size, here.theta - last)
-            there, error, used = self._try(denoiser, schedule, here, step, last)
-            calls += used
-            accepted, running = error <= 1, here.theta > last
-            order = BOGACKI_SHAMPINE.order if self.low_order else DORMAND_PRINCE.order
-            factor = (0.9 * error.clamp(min=1e-10) ** (-1 / order)).clamp(0.2, 5.0)
+        while (running := here.theta > last).any():
+            step = np.minimum(size, here.theta - last)
+            there, error = self._try(denoiser, schedule, here, step, last)
+            calls += len(self.pair.c) - 1
+            if np.isnan(error).any():
+                raise FloatingPointError("Adaptive cannot go on from a value that is not finite")
+            accepted = error <= 1
+            other = step * (0.9 * np.maximum(error, 1e-10) ** (-1 / self.pair.order)).clip(0.2, 5.0)
             # a step cut short by the end says nothing against the longer one
-            size = torch.where(running, torch.where(accepted, torch.maximum(step * factor, size), step * factor), size)
-            here = Place(*(torch.where(_like(accepted & running, a), a, b) for a, b in zip(there, here, strict=True)))
+            size = np.where(running, np.where(accepted, np.maximum(other, size), other), size)
+            here = _chosen(accepted & running, there, here)
         return here.z, calls, size
 
     def _try(
-        self, denoiser: Denoiser, schedule: Schedule, here: Place, step: Tensor, last: float
-    ) -> tuple[Place, Tensor, int]:
-        """One step of the pair from `here`, the error of each example in units of the tolerance, and the calls made."""
-        tableau = BOGACKI_SHAMPINE if self.low_order else DORMAND_PRINCE
-        slopes, place = [here.slope], here
-        for c, row in zip(tableau.c[1:], tableau.a[1:], strict=True):
-            z = here.z
-            for a, slope in zip(row, slopes, strict=False):
-                z = z - expand(a * step, z) * slope
-            theta = (here.theta - c * step).clamp(min=last)
-            time = torch.as_tensor(schedule.time_of(-2 * theta.tan().log()))
-            slopes.append(_slope(denoiser, schedule, z, time, theta))
-            place = Place(z, time, theta, slopes[-1])
-        error = torch.zeros_like(here.z)
-        for weight, slope in zip(tableau.error, slopes, strict=True):
-            error = error + weight * slope
-        scale = self.atol + self.rtol * torch.maximum(here.z.abs(), place.z.abs())
-        ratio = (error * expand(step, error) / scale).flatten(1)
-        return place, ratio.square().mean(1).sqrt().double().cpu(), len(tableau.c) - 1
+        self, denoiser: Denoiser, schedule: Schedule, here: Place, step: Reals, last: float
+    ) -> tuple[Place, Reals]:
+        """One step of the pair from `here`, and the error of each example in units of the tolerance."""
+        theta = np.maximum(here.theta - np.multiply.outer(self.pair.c[1:], step), last)
+        z, back = here.z, _like(-step, here.z)
+        slopes: tuple[Tensor, ...] = (here.slope,)
+        for row, node in zip(self.pair.a[1:], nodes(schedule, theta, z), strict=True):
+            z = torch.addcmul(here.z, _sum(row, slopes), back)
+            slopes = (*slopes, _slope(denoiser, z, node))
+        scale = torch.maximum(here.z.abs(), z.abs()).mul_(self.rtol).add_(self.atol)
+        ratio = _sum(self.pair.error, slopes).div_(scale).flatten(1)
+        norm = torch.linalg.vector_norm(ratio.detach(), dim=1).double().cpu().numpy()
+        return Place(z, theta[-1], slopes[-1]), norm * step * ratio.shape[1] ** -0.5
 
 
-def _like(rows: Tensor, value: Tensor) -> Tensor:
-    return rows.to(value.device).reshape(-1, *(1,) * (value.dim() - 1))
+def _sum(weights: tuple[float, ...], slopes: tuple[Tensor, ...]) -> Tensor:
+    return combine(slopes[0], weights[0], weights[1:], slopes[1:])
 
 
-def _slope(denoiser: Denoiser, schedule: Schedule, z: Tensor, t: Tensor, theta: Tensor) -> Tensor:
+def _like(rows: Reals | Flags, value: Tensor) -> Tensor:
+    """Numbers (B,) as (B, 1, …), on the device of `value`, and in its precision if they are real."""
+    kind = torch.bool if rows.dtype == bool else value.dtype
+    return torch.from_numpy(rows).to(value.device, kind).reshape(-1, *(1,) * (value.dim() - 1))
+
+
+def _chosen(rows: Flags, there: Place, here: Place) -> Place:
+    """`there` for these examples (B,), `here` for the others."""
+    if rows.all():
+        return there
+    which = _like(rows, here.z)
+    z, slope = torch.where(which, there.z, here.z), torch.where(which, there.slope, here.slope)
+    return Place(z, np.where(rows, there.theta, here.theta), slope)
+
+
+def _slope(denoiser: Denoiser, z: Tensor, node: Node) -> Tensor:
     """v̂ = (z cos θ − x̂_0)/sin θ, with x_t = z √(α² + σ²)."""
-    alpha, sigma = torch.as_tensor(schedule.alpha(t)), torch.as_tensor(schedule.sigma(t))
-    x0 = denoiser(expand((alpha**2 + sigma**2).sqrt(), z) * z, t).mean
-    return (expand(theta.cos(), z) * z - x0) / expand(theta.sin(), z)
+    x0 = denoiser(z * node.norm, node.t).mean
+    return (z * node.cot).addcmul_(x0, node.csc, value=-1)
