@@ -12,7 +12,6 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from reverie.core.errors import INPUT_OUTPUT, UserError, unknown
@@ -30,8 +29,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
+    """The command line with these verbs; making one takes a while, for its options are read from the catalogue."""
     top = Parser(
         prog="reverie",
         description="Diffusion models on your own data: train, sample, guide, score and judge.",
@@ -40,20 +39,19 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="store_true", help="print the version and exit")
     top.add_argument("--traceback", action="store_true", help="show where an error came from")
-    verbs = top.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=Parser)
-    for name in VERBS:
-        if Path(__file__).with_name(f"{name}.py").exists():
-            importlib.import_module(f"reverie.cli.{name}").add(verbs)
+    places = top.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=Parser)
+    for name in verbs:
+        importlib.import_module(f"reverie.cli.{name}").add(places)
     return top
 
 
 def main(argv: Sequence[str]) -> int:
     """Run a command line; returns the exit code."""
-    top = parser()
-    named = [word for word in argv if not word.startswith("-")]
+    named = [word for word in argv if not word.startswith("-")][:1]
     if named and named[0] not in VERBS:
         print(f"reverie: {unknown('verb', named[0], VERBS)}", file=sys.stderr)
         return 2
+    top = parser(named or VERBS)
     arguments, rest = top.parse_known_args(argv)
     if arguments.version:
         from reverie import __version__

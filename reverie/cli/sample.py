@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from reverie.training.guides import Steering
     from reverie.training.model import Model
 
-USUAL = {"cfg": 1.5, "auto": 1.5, "classifier": 3.0}  # measured, but for auto; others are meant at 1
+USUAL = {"cfg": 1.5, "auto": 2.0, "classifier": 3.0}  # by measurement; every other guidance is meant at 1
 OWN = ("count", "label", "steps", "seed", "first", "out", "sampler", "device", "trajectory", "given", "help")
 DESCRIPTION = """Draw samples from a trained model: a run folder, a model folder, or a checkpoint. Sample number i
 depends on the seed and i alone, whatever the count. Files are written in the form the training data had."""

@@ -29,6 +29,8 @@ from reverie.training.recipe import Config, merge, validated
 from reverie.training.scoring import like_data
 
 SAMPLES = 300
+MORE = 1000  # of examples of few numbers, which are soon drawn: what is amiss with them is a matter of fine structure
+FEW = 16
 
 
 @dataclass(frozen=True)
@@ -120,13 +122,18 @@ class Patient:
         """The training loss of each logged update."""
         return [e["loss"] for e in self.log if "loss" in e]
 
+    @property
+    def count(self) -> int:
+        """How many samples to look at."""
+        return MORE if self.spec.dimensions <= FEW else SAMPLES
+
     def draw(self, steps: int | None = None) -> Tensor:
         """Samples in model units, for labels and conditions as the data have them."""
         assert self.model is not None
         assert self.dataset is not None
         cpu = torch.device("cpu")
-        condition = like_data(self.dataset, self.indices()[0], SAMPLES, seed=self.seed, device=cpu)
-        return self.model.draw(SAMPLES, seed=self.seed, steps=steps, condition=condition)
+        condition = like_data(self.dataset, self.indices()[0], self.count, seed=self.seed, device=cpu)
+        return self.model.draw(self.count, seed=self.seed, steps=steps, condition=condition)
 
     def health(self, samples: Tensor) -> Health:
         """Samples beside all data; a finite answer needs finite samples."""
@@ -134,9 +141,9 @@ class Patient:
         index = self.indices()
         train, real = (self.dataset.rows(i[:2000]) for i in (index[0], torch.cat(index)))
         space = choose("pca", train, None)
-        chosen = Rng(self.seed).fork("floor").uniform(len(train)).argsort()[:SAMPLES]
+        chosen = Rng(self.seed).fork("floor").uniform(len(train)).argsort()[: self.count]
         x, floor, simple, y = (
-            space.of(side) for side in (samples, train[chosen], gaussian_fit(train, SAMPLES, self.seed), real)
+            space.of(side) for side in (samples, train[chosen], gaussian_fit(train, self.count, self.seed), real)
         )
         return Health(
             metrics.estimate(metrics.energy_distance, x, y),
