@@ -9,8 +9,10 @@ References: Song et al. 2021, arXiv:2011.13456, equations 30–33; Kingma et al.
 
 from __future__ import annotations
 
+import bisect
 import functools
 import math
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import final
@@ -19,6 +21,8 @@ import torch
 from torch import Tensor
 
 from reverie.core.tensors import Scalar, log, sqrt
+
+CLOSE = 1e-14  # an error of log SNR that is rounding
 
 
 class Schedule(ABC):
@@ -96,6 +100,24 @@ class Schedule(ABC):
             low, high, was_above = torch.where(f > 0, middle, low), torch.where(f > 0, high, middle), above
         return middle.clamp(0, 1)
 
+    @final
+    def float_time_of(self, log_snr: float) -> float:
+        """`time_of` one number in Python's floats and to rounding, for which tensors of one number are slow."""
+        times, values = _lists(self)
+        index = min(max(bisect.bisect_left(values, -log_snr, key=operator.neg), 1), len(times) - 1)
+        (low, high), (above, below) = times[index - 1 : index + 1], values[index - 1 : index + 1]
+        above, below, side, t = above - log_snr, below - log_snr, 0, high
+        for _ in range(60):
+            t = low + (high - low) * (above / (above - below) if math.isfinite(above - below) else 0.5)
+            f = float(self.log_snr(t)) - log_snr
+            if abs(f) < CLOSE or not low < t < high:
+                break
+            if f > 0:
+                low, above, below, side = t, f, below / 2 if side > 0 else below, 1
+            else:
+                high, below, above, side = t, f, above / 2 if side < 0 else above, -1
+        return min(max(t, 0.0), 1.0)
+
 
 def _bracket(schedule: Schedule, log_snr: Tensor) -> tuple[Tensor, Tensor]:
     """Neighbouring times of a table between which the schedule passes the given value."""
@@ -112,6 +134,12 @@ def _table(schedule: Schedule) -> tuple[Tensor, Tensor]:
     zero = torch.zeros(1, dtype=torch.float64)
     times = torch.cat((zero, near, middle, (1 - near).flip(0), zero + 1))
     return times, torch.as_tensor(schedule.log_snr(times))
+
+
+@functools.lru_cache(maxsize=64)
+def _lists(schedule: Schedule) -> tuple[list[float], list[float]]:
+    times, values = _table(schedule)
+    return times.tolist(), values.tolist()
 
 
 def _derivative(function: Callable[[Scalar], Scalar], t: Scalar) -> Scalar:

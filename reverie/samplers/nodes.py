@@ -2,15 +2,11 @@
 
 An angle θ = atan(σ/α) is met at the time with log SNR = −2 log tan θ. A call of torch costs more than the arithmetic of
 a few numbers, so few of them are looked up one by one in Python's floats, many together in tensors.
-Reference for regula falsi with the Illinois rule: Dowell & Jarratt 1971.
 """
 
 from __future__ import annotations
 
-import bisect
-import functools
 import math
-import operator
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -24,8 +20,6 @@ Reals: TypeAlias = NDArray[np.float64]
 
 # So many angles cost the same either way.
 FEW = 64
-# An error of log SNR that is rounding.
-CLOSE = 1e-14
 
 
 class Node(NamedTuple):
@@ -57,33 +51,6 @@ def _places(schedule: Schedule, theta: Reals) -> tuple[Reals, Reals]:
         times = torch.as_tensor(schedule.time_of(torch.from_numpy(log_snr)))
         norms = torch.hypot(torch.as_tensor(schedule.alpha(times)), torch.as_tensor(schedule.sigma(times)))
         return times.numpy().reshape(theta.shape), norms.numpy().reshape(theta.shape)
-    found = [_time(schedule, value) for value in log_snr.tolist()]
+    found = [schedule.float_time_of(value) for value in log_snr.tolist()]
     apart = [math.hypot(schedule.alpha(t), schedule.sigma(t)) for t in found]
     return np.array(found).reshape(theta.shape), np.array(apart).reshape(theta.shape)
-
-
-@functools.lru_cache(maxsize=64)
-def _table(schedule: Schedule) -> tuple[list[float], list[float]]:
-    """Times from 0 to 1, dense near both ends, and the log SNR there."""
-    near = np.logspace(-12, -2, 60)
-    times = [0.0, *near, *np.linspace(0.01, 0.99, 400)[1:-1], *(1 - near[::-1]), 1.0]
-    return [float(t) for t in times], [float(schedule.log_snr(float(t))) for t in times]
-
-
-def _time(schedule: Schedule, log_snr: float) -> float:
-    """`schedule.time_of` of one number, in floats: by regula falsi between neighbours in a table."""
-    times, values = _table(schedule)
-    index = min(max(bisect.bisect_left(values, -log_snr, key=operator.neg), 1), len(times) - 1)
-    (low, high), (above, below) = times[index - 1 : index + 1], values[index - 1 : index + 1]
-    above, below, side, t = above - log_snr, below - log_snr, 0, high
-    for _ in range(60):
-        t = low + (high - low) * (above / (above - below) if math.isfinite(above - below) else 0.5)
-        f = float(schedule.log_snr(t)) - log_snr
-        if abs(f) < CLOSE or not low < t < high:
-            break
-        # by the Illinois rule an end that stays twice in a row counts half
-        if f > 0:
-            low, above, below, side = t, f, below / 2 if side > 0 else below, 1
-        else:
-            high, below, above, side = t, f, above / 2 if side < 0 else above, -1
-    return min(max(t, 0.0), 1.0)
