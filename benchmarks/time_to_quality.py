@@ -74,7 +74,8 @@ def torchvision_or_a_stand_in() -> Iterator[None]:
     names = ("torchvision", "torchvision.transforms", "torchvision.utils")
     absent = importlib.util.find_spec("torchvision") is None
     if absent:
-        package, package.transforms, package.utils = modules = [types.ModuleType(name) for name in names]  # type: ignore
+        modules = package, transforms, utils = [types.ModuleType(name) for name in names]
+        package.__dict__.update(transforms=transforms, utils=utils)
         sys.modules.update(zip(names, modules, strict=True))
     try:
         yield

@@ -102,9 +102,8 @@ def autoencoder(*, seed: int = 0) -> Page:
     for update in range(UPDATES):
         x = draw(data, 0.0, 256, seed + 1 + update).float()
         said = vae.terms(x, rng=Rng(seed).fork("fit", update))
-        share = min(
-            1.0, 2 * update / UPDATES
-        )  # a divergence at full weight from the start leaves codes that say nothing
+        # a divergence at full weight from the start leaves codes that say nothing
+        share = min(1.0, 2 * update / UPDATES)
         loss = (said["reconstruction"] + share * said["divergence"]).mean()
         optimizer.zero_grad()
         loss.backward()
