@@ -22,14 +22,15 @@ def described() -> dict[str, Any]:
     words = [Path(word).name if word.startswith("/") else word for word in str(made.pop("command")).split()]
     return {
         **made,
-        "model": _model(),
+        "model": model(),
         "cores": os.cpu_count(),
         "peers": {name: version for name in PEERS if (version := _version(name))},
         "command": " ".join(words),
     }
 
 
-def _model() -> str:
+def model() -> str:
+    """The processor, in its maker's words."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -74,11 +75,20 @@ def _all() -> float:
     return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
 
 
-def write(name: str, result: dict[str, Any]) -> Path:
-    """A result as benchmarks/results/NAME.json, with where it was made."""
+def measured(name: str) -> list[dict[str, Any]]:
+    """What benchmarks/results/NAME.json holds: one result, or one for each kind of processor."""
+    path = RESULTS / f"{name}.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"processors": []}
+    return found.get("processors", [found])
+
+
+def write(name: str, result: dict[str, Any], *, beside: bool = False) -> Path:
+    """A result as benchmarks/results/NAME.json, with where it was made; `beside` those of other kinds of processor."""
     path = RESULTS / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
-    text = json.dumps({"environment": described(), **result}, indent=1, ensure_ascii=False)
+    made = {"environment": described(), **result}
+    others = [other for other in measured(name) if other["environment"]["model"] != model()] if beside else []
+    text = json.dumps({"processors": [*others, made]} if beside else made, indent=1, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
     print(f"written: benchmarks/results/{path.name}")
     return path

@@ -17,6 +17,12 @@ def read(name: str) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
+def every(name: str) -> list[dict[str, Any]]:
+    """A result of every kind of processor that it was measured on."""
+    found = read(name)
+    return found.get("processors", [found] if found else [])
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
@@ -35,8 +41,11 @@ def where(found: dict[str, Any]) -> str:
 
 
 def train_step() -> str:
-    """Images a second of every side, with its ratio to ours."""
-    found = read("train_step")
+    """Images a second of every side, with its ratio to ours, on each kind of processor."""
+    return "\n\n".join(sides(found) for found in every("train_step")) or where({})
+
+
+def sides(found: dict[str, Any]) -> str:
     rows = []
     for size, sides in found.get("sizes", {}).items():
         ours = sides["reverie"]["images_per_second"]
@@ -59,18 +68,19 @@ def attainable(rates: dict[str, float]) -> float:
 
 
 def step_parts() -> str:
-    """The share of the peak, and where the time goes."""
-    found = read("step_parts")
-    if not found:
-        return where(found)
+    """The share of the peak, and where the time goes, on each kind of processor."""
+    return "\n\n".join(map(shares, every("step_parts"))) or where({})
+
+
+def shares(found: dict[str, Any]) -> str:
     whole = sum(found["milliseconds"].values())
     rows = [[part, ms, f"{ms / whole:.0%}"] for part, ms in found["milliseconds"].items()]
     reached, peak, own = found["gigaflops_per_second"], found["convolution_peak"], attainable(found["convolutions"])
     sizes = ", ".join(name for name, _ in OWN)
     said = (
-        f"{reached} GFLOP/s at {found['images_per_second']:.0f} images/s: {reached / peak:.0%} of {peak} GFLOP/s, the "
-        f"best that convolutions alone reach, and {reached / own:.0%} of {own:.0f}, what they reach at the "
-        f"network's own sizes ({sizes})."
+        f"{found['precision']}, {reached} GFLOP/s at {found['images_per_second']:.0f} images/s: {reached / peak:.0%} "
+        f"of {peak} GFLOP/s, the best that convolutions alone reach, and {reached / own:.0%} of {own:.0f}, what they "
+        f"reach at the network's own sizes ({sizes})."
     )
     return said + "\n\n" + table(["part of a step", "milliseconds", "share"], rows) + "\n\n" + where(found)
 

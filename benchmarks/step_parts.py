@@ -1,9 +1,9 @@
 """Where the time of a training step goes, and what share of the processor's own convolutions it reaches.
 
     python -m benchmarks.step_parts [--quick] [--threads 2]
-The peak is the best rate that 3×3 convolutions alone reach here in bf16 and channels-last memory, forward and backward
-together, over the sizes a network of this kind has. The step is that of `train_step`'s 4.7 M network; its parts are
-operators' own time as torch's profiler tells it.
+The peak is the best rate that 3×3 convolutions alone reach here in channels-last memory and the precision of training
+(bf16 where the processor multiplies it), forward and backward together, over the sizes a network of this kind has. The
+step is that of `train_step`'s 4.7 M network; its parts are operators' own time as torch's profiler tells it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.machine import Meter, write
 from benchmarks.train_step import BATCH, OURS, SHAPE, updates
-from reverie.networks import Unet, flops, keep_memory
+from reverie.networks import Unet, flops, has_bf16, keep_memory
 
 SIZE = "4.7M"
 CONVOLUTIONS = [(channels, side) for channels in (64, 96, 128, 192, 256, 288) for side in (4, 8, 16)]
@@ -41,8 +41,9 @@ def clock() -> float:
 
 def convolution_rate(channels: int, side: int, *, seconds: float) -> float:
     """GFLOP/s of one convolution, forward and backward."""
-    layer = torch.nn.Conv2d(channels, channels, 3, padding=1).bfloat16().to(memory_format=torch.channels_last)
-    x = torch.randn(BATCH, channels, side, side).bfloat16().contiguous(memory_format=torch.channels_last)
+    kind = torch.bfloat16 if has_bf16(torch.device("cpu")) else torch.float32
+    layer = torch.nn.Conv2d(channels, channels, 3, padding=1).to(kind).to(memory_format=torch.channels_last)
+    x = torch.randn(BATCH, channels, side, side).to(kind).contiguous(memory_format=torch.channels_last)
     x.requires_grad_()
     grad = torch.randn_like(x)
     times: list[float] = []
@@ -97,14 +98,15 @@ def main() -> None:
     images, network = rate(seconds=8 * seconds), Unet(shape=SHAPE, **OURS[SIZE])
     reached = 3e-9 * flops(network) * images
     result: dict[str, Any] = {
-        "network": SIZE, "threads": chosen.threads, "convolution_peak": max(rates.values()), "convolutions": rates,
+        "network": SIZE, "threads": chosen.threads, "precision": "bf16" if has_bf16(torch.device("cpu")) else "fp32",
+        "convolution_peak": max(rates.values()), "convolutions": rates,
         "images_per_second": round(images, 1), "gigaflops_per_second": round(reached),
         "share_of_peak": round(reached / max(rates.values()), 3),
         "milliseconds": parts(steps=1 if chosen.quick else 10), "machine": meter.read(),
     }  # fmt: skip
     print({key: value for key, value in result.items() if key != "convolutions"})
     if not chosen.quick:
-        write("step_parts", result)
+        write("step_parts", result, beside=True)
 
 
 if __name__ == "__main__":

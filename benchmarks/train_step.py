@@ -25,10 +25,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.machine import ALLOWED, RESULTS, Meter, write
+from benchmarks.machine import ALLOWED, Meter, measured, model, write
 from reverie.networks import Unet, flops, keep_memory, parameters, precision
 
-RESULT = RESULTS / "train_step.json"
 SHAPE, BATCH = (1, 32, 32), 128
 OURS: dict[str, dict[str, Any]] = {
     "1.2M": {"width": 64, "multipliers": (1, 3), "patch": 2},
@@ -169,14 +168,14 @@ def main() -> None:
     command = [sys.executable, "-m", "benchmarks.train_step"]
     command += ["--seconds", str(seconds), "--threads", str(options.threads)]
     command += ["--compile"] * options.compile + ["--quick"] * options.quick
-    kept = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {}
+    kept = next((found for found in measured("train_step") if found["environment"]["model"] == model()), {})
     results: dict[str, Any] = {"threads": options.threads, "sizes": kept.get("sizes", {})}
     for size in options.size:
         results["sizes"][size + " compiled" * options.compile] = compare(
             size, command, rounds=rounds, only=options.sides
         )
     if not options.quick:
-        write("train_step", results)
+        write("train_step", results, beside=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reverie.cli import options
+from reverie.cli import options, steering
 from reverie.core import catalog
 from reverie.core.errors import UserError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reverie.guidance import Observation, Operator
+    from reverie.training.guides import Steering
     from reverie.training.model import Model
     from reverie.training.restoring import Restored
 
@@ -53,6 +54,7 @@ def add(verbs: Any) -> None:
     how.add_argument("--repeats", type=int, metavar="N", help="visits of each step (default: 5 of repaint, else 1)")
     how.add_argument("--particles", type=int, default=64, metavar="K", help="particles: how many (default 64)")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="seed (default 0)")
+    steering.add(parser)
     parser.add_argument("--out", metavar="FOLDER", help="folder to make (default: MODEL/restored/0001, 0002, …)")
     parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda, mps, … (default: the best there is)")
     parser.set_defaults(run=run)
@@ -85,18 +87,26 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise UserError(f"--input '{arguments.input}': {error}") from error
     around(arguments.method, observation, model.spec)
+    steered = _steered(arguments, model)
     folder = output.fresh(arguments.out, Path(arguments.model) / "restored")
     with counting("restoring", arguments.samples) as progress:
         restored = restore(
-            model, observation, count=arguments.samples, method=arguments.method, label=arguments.label or "none",
-            steps=arguments.steps, repeats=arguments.repeats, particles=arguments.particles, seed=arguments.seed,
-            progress=progress,
+            model, observation, count=arguments.samples, method=arguments.method, label=steered.label or "none",
+            wrap=steered.wrap, steps=arguments.steps, repeats=arguments.repeats, particles=arguments.particles,
+            seed=arguments.seed, progress=progress,
         )  # fmt: skip
     for path in _write(folder, model, observation, restored, arguments):
         print(path)
     if restored.effective is not None:
         print(f"particles that count: {restored.effective:.1f} of {max(arguments.particles, arguments.samples)}")
     return 0
+
+
+def _steered(arguments: argparse.Namespace, model: Model) -> Steering:
+    """The guidance asked for besides the observation; one towards labels needs to be told which."""
+    if (arguments.guide or "").partition(":")[0] in ("cfg", "classifier") and arguments.label in (None, "each"):
+        raise UserError(f"--guide {arguments.guide} steers towards a label; name it with --label")
+    return steering.steering(arguments, model)
 
 
 def _in_range(arguments: argparse.Namespace) -> None:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from reverie.cli import options
+from reverie.cli import options, steering
 from reverie.core import catalog
 from reverie.core.errors import UserError, unknown
 
-if TYPE_CHECKING:
-    from reverie.training.guides import Steering
-    from reverie.training.model import Model
-
-USUAL = {"cfg": 1.5, "auto": 2.0, "classifier": 3.0}  # by measurement; every other guidance is meant at 1
 OWN = ("count", "label", "steps", "seed", "first", "out", "sampler", "device", "trajectory", "given", "help")
 DESCRIPTION = """Draw samples from a trained model: a run folder, a model folder, or a checkpoint. Sample number i
 depends on the seed and i alone, whatever the count. Files are written in the form the training data had."""
@@ -40,63 +34,8 @@ def add(verbs: Any) -> None:
     parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda, mps, … (default: the best there is)")
     options.add_sections(parser, ["grid"], every=False)
     _add_sampler(parser)
-    _add_guidance(parser)
+    steering.add(parser)
     parser.set_defaults(run=run)
-
-
-def _add_guidance(parser: argparse.ArgumentParser) -> None:
-    """`--guide NAME`, its scale, and where it acts."""
-    group = parser.add_argument_group("guidance")
-    group.add_argument(
-        "--guide", metavar="NAME",
-        help="cfg, classifier:RUN, auto (away from the run's own beginning), auto:RUN, product:LABEL=W,LABEL=W, or a "
-        f"prior: {', '.join(catalog.names('guidance', 'Reward'))} (default: none)",
-    )  # fmt: skip
-    usual = ", ".join(f"{scale:g} of {name}" for name, scale in USUAL.items())
-    group.add_argument("--scale", type=float, metavar="S", help=f"its strength (default: {usual}, else 1)")
-    group.add_argument("--guide.low", type=float, default=0.0, metavar="R", help="act above this noise level σ/α")
-    group.add_argument("--guide.high", type=float, default=math.inf, metavar="R", help="act below this noise level σ/α")
-    group.add_argument("--guide.rescale", type=float, default=0.0, metavar="F", help="of cfg and auto: 0 to 1")
-    group.add_argument("--guide.negative", metavar="NAME", help="of cfg: the label to steer away from")
-    for option, users in _of_priors().items():
-        text = "; ".join(f"{key}: {o.annotation}" + f", default {o.default}" * bool(o.default) for key, o in users)
-        group.add_argument(f"--guide.{option}", metavar="VALUE", help=text)
-    group.add_argument("--guide.reference", metavar="FILE", help="closeness: the example to be near, as a file")
-
-
-def _of_priors() -> dict[str, list[tuple[str, catalog.Option]]]:
-    """Options of the named priors, whose weight is the scale."""
-    found = options.union("guidance", catalog.names("guidance", "Reward"))
-    return {name: users for name, users in found.items() if name != "weight"}
-
-
-def _steering(arguments: argparse.Namespace, model: Model) -> Steering:
-    """What the guidance does to the denoiser and the label."""
-    from reverie.training.guides import Steering, Strength, guide
-
-    given = vars(arguments)
-    if arguments.guide is None:
-        if arguments.scale is not None:
-            raise UserError("--scale is the strength of a guidance; name one with --guide")
-        return Steering(lambda inner: inner, arguments.label)
-    strength = Strength(
-        scale=_scale(arguments),
-        low=given["guide.low"],
-        high=given["guide.high"],
-        rescale=given["guide.rescale"],
-        negative=given["guide.negative"],
-    )
-    own = {name: given[f"guide.{name}"] for name in (*_of_priors(), "reference")}
-    own = {name: value for name, value in own.items() if value is not None}
-    run = arguments.model
-    return guide(arguments.guide, model, label=arguments.label, strength=strength, options=own, run=run)
-
-
-def _scale(arguments: argparse.Namespace) -> float:
-    """The strength that was asked for, or what is usual for the guidance."""
-    if arguments.scale is not None:
-        return float(arguments.scale)
-    return USUAL.get(arguments.guide.partition(":")[0], 1.0)
 
 
 def _add_sampler(parser: argparse.ArgumentParser) -> None:
@@ -135,13 +74,13 @@ def run(arguments: argparse.Namespace) -> int:
     if model.spec.conditions and not given:
         names = ", ".join(f"--given {name}=…" for name in model.spec.conditions)
         print(f"drawn without the conditions, whose columns are left out; to give them: {names}", file=sys.stderr)
-    steering = _steering(arguments, model)
-    wrap = steering.wrap if arguments.guide else None
+    steered = steering.steering(arguments, model)
+    wrap = steered.wrap if arguments.guide else None
     folder = output.fresh(arguments.out, Path(arguments.model) / "samples")
     with counting("sampling", arguments.count) as progress:
         x = model.draw(
             arguments.count,
-            label=steering.label,
+            label=steered.label,
             wrap=wrap,
             given=given,
             seed=arguments.seed,
@@ -158,15 +97,15 @@ def run(arguments: argparse.Namespace) -> int:
         "seed": arguments.seed,
         "first": arguments.first,
         "guide": arguments.guide,
-        "scale": _scale(arguments) if arguments.guide else None,
+        "scale": steering.strength_of(arguments) if arguments.guide else None,
         "evaluations": len(walk.times) - 1,
         **config,
     }
-    labels = steering.labels(model, len(x), arguments.first)
+    labels = steered.labels(model, len(x), arguments.first)
     written = output.write(folder, model, x, labels=labels, given=given, made=made)
     if arguments.trajectory:
         few = model.walk(min(arguments.count, artefacts.strip_size(model.spec)), sampler=sampler, steps=walk.times)
-        seen = artefacts.frames(model, few, label=steering.label, seed=arguments.seed, moments=30, wrap=wrap)
+        seen = artefacts.frames(model, few, label=steered.label, seed=arguments.seed, moments=30, wrap=wrap)
         written += output.write_walk(folder, model, seen)
     for path in written:
         print(path)

@@ -113,17 +113,28 @@ class Twisted(Guidance, ABC):
             value, shift = self.slope(x, x.t)
             strength = expand(strength, shift)
             flat = strength.flatten() if isinstance(strength, Tensor) else strength
+            if x.nested:
+                return Twist(x.belief, strength * shift, flat * value)
             return Twist(_cut(x.belief), strength * shift.detach(), flat * value.detach())
 
 
 @dataclass(frozen=True)
 class Traced:
-    """x_t and the inner denoiser's belief, with the graph from one to the other."""
+    """x_t and the inner denoiser's belief, with the graph from one to the other.
+
+    `nested`: another guidance around this one differentiates it in turn, so that its slopes keep their graph too.
+    """
 
     x: Tensor
     t: Scalar
     belief: Distribution
     factor: Scalar
+    nested: bool = False
+
+    @property
+    def mean(self) -> Tensor:
+        """x̂_0 as a number to compute with, whose own graph is kept where another guidance needs it."""
+        return self.belief.mean if self.nested else self.belief.mean.detach()
 
     def covariance(self, v: Tensor) -> Tensor:
         """Cov[x_0 | x_t] v = (σ²/α) (∂x̂_0/∂x_t)ᵀ v, Tweedie's second formula, (B, *D).
@@ -139,7 +150,9 @@ class Traced:
     def _pull(self, output: Tensor, v: Tensor) -> Tensor:
         if not output.requires_grad:
             return torch.zeros_like(self.x)
-        (pulled,) = torch.autograd.grad(output, self.x, v, retain_graph=True, allow_unused=True)
+        (pulled,) = torch.autograd.grad(
+            output, self.x, v, retain_graph=True, create_graph=self.nested, allow_unused=True
+        )
         return torch.zeros_like(self.x) if pulled is None else pulled
 
 
@@ -147,11 +160,12 @@ class Traced:
 def traced(denoiser: Denoiser, xt: Tensor, t: Scalar) -> Iterator[Traced]:
     """The one place where guidance differentiates: samplers run in inference mode, whose tensors know no gradients."""
     with torch.inference_mode(False), torch.enable_grad():
-        x = xt.detach().clone().requires_grad_()
+        nested = xt.requires_grad
+        x = xt.clone() if nested else xt.detach().clone().requires_grad_()
         time = t.detach().clone() if isinstance(t, Tensor) else t
         schedule = gaussian(denoiser).schedule
         factor = expand(schedule.sigma(time) ** 2 / schedule.alpha(time), x)
-        yield Traced(x, time, denoiser(x, time), factor)
+        yield Traced(x, time, denoiser(x, time), factor, nested)
 
 
 def bind(denoiser: Denoiser, condition: Condition) -> Denoiser:

@@ -87,7 +87,7 @@ class Measured(Twisted, ABC):
         return self.observation.log_prob(x0)
 
     def slope(self, x: Traced, t: Scalar) -> tuple[Tensor, Tensor]:
-        residual = self.observation.residual(x.belief.mean.detach())
+        residual = self.observation.residual(x.mean)
         pull = self.pull(x, t, residual)
         value = -0.5 * sum_features(residual * pull)
         return value, x.covariance(self.observation.operator.adjoint(pull))

@@ -78,9 +78,9 @@ class DirectPotential(Potential):
         self.data_std = data_std
 
     def slope(self, x: Traced, t: Scalar) -> tuple[Tensor, Tensor]:
-        mean = x.belief.mean.detach().requires_grad_()
+        mean = x.mean.clone().requires_grad_()
         value = self.reward(mean)
-        (slope,) = torch.autograd.grad(value.sum(), mean)
+        (slope,) = torch.autograd.grad(value.sum(), mean, create_graph=x.nested)
         std = x.belief.std
         if isinstance(std, Tensor) or std > 0:
             return value, std**2 * slope

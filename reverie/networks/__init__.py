@@ -9,7 +9,7 @@ from reverie.networks.dit import Dit
 from reverie.networks.embedding import Features, Fourier, Sinusoidal
 from reverie.networks.mlp import Mlp
 from reverie.networks.multi_scale import MultiScale
-from reverie.networks.speed import compiles, keep_memory, precision
+from reverie.networks.speed import compiles, has_bf16, keep_memory, precision
 from reverie.networks.unet import Unet
 from reverie.networks.vae import ConvVae, DenseVae, Vae
 from reverie.networks.weights import initialise
@@ -31,6 +31,7 @@ __all__ = [
     "Vae",
     "compiles",
     "flops",
+    "has_bf16",
     "initialise",
     "keep_memory",
     "parameters",

@@ -138,6 +138,7 @@ def restore(
     count: int = 8,
     method: str = "moment-matching",
     label: str | int | None = "none",
+    wrap: Callable[[Denoiser], Denoiser] | None = None,
     steps: int | None = None,
     sampler: Sampler | None = None,
     repeats: int | None = None,
@@ -147,6 +148,7 @@ def restore(
 ) -> Restored:
     """Samples of p(x_0 | y), by ancestral steps unless told otherwise. A noiseless observation is met exactly.
 
+    `wrap` puts a guidance around the model first, so that its prior is the guided one: see `reverie.training.guides`.
     Every step is done `repeats` times, with the process's noise between (5 of `repaint`, else 1). Raises UserError for
     an unknown method, label, or an observation of another shape than the model's data.
     """
@@ -156,9 +158,10 @@ def restore(
         )
     if tuple(observation.operator.shape) != tuple(model.spec.shape):
         raise UserError(f"the operator is for {observation.operator.shape}, the model for {tuple(model.spec.shape)}")
-    wrap = around(method, observation, model.spec)
+    seeing = around(method, observation, model.spec)
     condition = model.condition(1, label if model.spec.classes else None, None, 0)
     inner = swift(model, model.config, device_of(model))
+    inner = inner if wrap is None else wrap(inner)
     inner = inner if condition is None else inner.given(condition)
     if method == "particles":
         return _by_particles(model, inner, observation, count, steps, particles, seed)
@@ -166,7 +169,7 @@ def restore(
     visits = repeats or REPEATS.get(method, 1)
     if visits > 1:
         walk = replace(walk, sampler=cast(Sampler, RePaint(walk.sampler, visits)))
-    guided = wrap(inner).eval()
+    guided = seeing(inner).eval()
     return Restored(observation.settle(_walked(guided, walk, Rng(seed).fork("restore"), progress)))
 
 

@@ -33,6 +33,7 @@ from reverie.training.interrupt import Interrupt
 from reverie.training.loop import Progress, plan, train
 from reverie.training.memory import fit
 from reverie.training.model import Model
+from reverie.training.pace import in_pace
 from reverie.training.recipe import Config, training_options
 from reverie.training.run import Run
 from reverie.training.selection import Selection
@@ -98,8 +99,14 @@ class Session:
         train = dataset.split(float(chosen.get("training", {}).get("holdout", 0.1)), int(chosen.get("seed", 0)))[0]
         chosen, stage = codes.first_stage(latent, dataset.spec, chosen)
         seen = coded(dataset.spec, stage)
-        config = ladder(choose(seen, len(train), chosen), chosen, codes.seen(dataset, stage), train)
-        rows = explain(seen, len(train), config)
+        data = codes.seen(dataset, stage)
+        config = ladder(choose(seen, len(train), chosen), chosen, data, train)
+        paced = in_pace(config, chosen, dataset.spec, data, memory=memory, world=world)
+        short = []
+        if paced != chosen:
+            usual, config = config["training"]["batch"], ladder(choose(seen, len(train), paced), paced, data, train)
+            short = [("", f"(a batch of {usual} would leave too few updates in this time)")]
+        rows = explain(seen, len(train), config) + short
         if memory is not None:
             needs = fit(config, dataset.spec, limit=memory, world=world)
             rows.append(("memory", f"{needs}; at most {memory / 1e9:.3g} GB"))

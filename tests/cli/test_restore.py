@@ -12,11 +12,22 @@ from untrained import write_model
 from reverie.cli import restore as verb
 from reverie.core.errors import UserError
 from reverie.data import open_data
+from reverie.training.session import Session
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("models") / "digits", "digits")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a few updates, whose first checkpoint is another model."""
+    network = {"width": 16, "multipliers": [1]}
+    chosen = {"network": network, "training": {"steps": 24, "batch": 32, "warmup": 2, "previews": 0, "checkpoints": 2}}
+    session = Session.begin("digits", chosen, path=tmp_path_factory.mktemp("runs") / "digits")
+    session.go()
+    return session.folder.path
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +103,21 @@ def test_every_method_returns_the_seen_pixels_exactly(method, model, example, tm
     assert std[..., :4].max() > 0.1 or method in ("dps", "particles")
 
 
+@pytest.mark.parametrize("method", ["moment-matching", "pi-gdm", "projection", "particles"])
+@pytest.mark.parametrize("guide", [["cfg", "--label", "3"], ["smoothness", "--scale", "0.5"], ["auto"]])
+def test_a_guidance_changes_what_is_missing_and_keeps_what_was_seen(guide, method, trained, example, tmp_path):
+    """The guided model is the prior of the restoration."""
+    words = [trained, "--input", example, "--task", "inpaint", "--part", "left", "--samples", "2", "--method", method]
+    words += ["--particles", "4", "--steps", "4"]
+    label = guide[1:] if guide[0] == "cfg" else []
+    assert restore(*words, *label, "--out", tmp_path / "plain") == 0
+    assert restore(*words, "--guide", *guide, "--out", tmp_path / "guided") == 0
+    truth = np.load(example)
+    plain, guided = (np.load(tmp_path / name / "mean.npy") for name in ("plain", "guided"))
+    assert np.allclose(guided[..., 4:], truth[..., 4:], atol=1e-4)
+    assert not np.allclose(guided[..., :4], plain[..., :4], atol=1e-3)
+
+
 def test_a_mask_may_be_a_picture_and_white_is_what_is_missing(model, example, tmp_path):
     mask = np.zeros((8, 8), np.uint8)
     mask[2:5, 1:4] = 255
@@ -127,12 +153,15 @@ def refusals(model: Path, example: Path, folder: Path) -> list[tuple[list[str | 
         ([*given, "--task", "denoise", "--method", "dsp"], "did you mean 'dps'"),
         ([*given, "--task", "denoise", "--samples", "0"], "--samples must be at least 1"),
         ([*given, "--task", "denoise", "--label", "eleven"], "unknown label 'eleven'"),
+        ([*given, "--task", "denoise", "--guide", "cfg"], "steers towards a label; name it with --label"),
+        ([*given, "--task", "denoise", "--scale", "2"], "name one with --guide"),
+        ([*given, "--task", "denoise", "--guide", "autos"], "did you mean 'auto'"),
         ([model, "--input", folder / "wrong.npy", "--task", "denoise"], "has the shape (3, 8, 8)"),
         ([model, "--input", folder / "text.png", "--task", "denoise"], "not a picture"),
     ]
 
 
-@pytest.mark.parametrize("number", range(16))
+@pytest.mark.parametrize("number", range(19))
 def test_a_mistake_is_one_clear_line(number, model, example, tmp_path):
     words, text = refusals(model, example, tmp_path)[number]
     with pytest.raises(UserError) as caught:

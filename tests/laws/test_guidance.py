@@ -2,13 +2,26 @@
 
 import pytest
 import torch
-from guidance_oracles import PROBLEMS, MeanOnly, gaussian_data, problem
+from guidance_oracles import (
+    MEAN,
+    PROBLEMS,
+    SENSOR,
+    STD,
+    TILT,
+    MeanOnly,
+    gaussian_data,
+    posterior,
+    problem,
+    tilt,
+)
 from sampler_oracles import entries
 
 from reverie.core import catalog
+from reverie.core.distributions import Normal
 from reverie.core.rng import Rng
 from reverie.core.tensors import expand
-from reverie.guidance import Bounded, Classifier, ComponentClassifier
+from reverie.guidance import Bounded, Classifier, ComponentClassifier, DirectPotential, MomentMatching, Potential
+from reverie.guidance.base import Twist
 from reverie.processes import Edm, Flow, VpCosine, VpLinear
 from reverie.samplers import Ancestral, Ddim, Heun, Karras, Uniform, sample, trajectory
 
@@ -103,6 +116,31 @@ def test_outside_its_interval_a_guidance_rests(name):
     mixed = guided(points(3), torch.tensor([0.1, 0.5, 0.95], dtype=torch.float64)).mean
     alone = torch.cat([guided(row[None], t).mean for row, t in zip(points(3), (0.1, 0.5, 0.95), strict=True)])
     assert torch.allclose(mixed, alone, rtol=0, atol=1e-12)
+
+
+ORDERS = {
+    "observation of a tilted prior": lambda data: MomentMatching(Potential(data, tilt), SENSOR),
+    "tilted posterior": lambda data: Potential(MomentMatching(data, SENSOR), tilt),
+    "observation of a directly tilted prior": lambda data: MomentMatching(DirectPotential(data, tilt), SENSOR),
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_guidance_of_a_guidance_is_exact_in_any_order(order, schedule):
+    """p(x) e^{g·x} p(y | x) for Gaussian data: each of the two is exact for what the other makes of them."""
+    data, wanted = gaussian_data(schedule), posterior(gaussian_data(schedule, MEAN + STD**2 * TILT), SENSOR)
+    for t in (*TIMES, torch.linspace(0.05, 0.95, 7).double()):
+        x = points() * torch.as_tensor(schedule.sigma(t)).reshape(-1, 1).clamp(min=1.0)
+        assert torch.allclose(ORDERS[order](data)(x, t).mean, wanted(x, t).mean, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_inner_guidance_without_its_graph_is_found(order, monkeypatch):
+    """A mutant: an inner guidance that hides its derivative leaves the outer one without effect, or too large."""
+    data, wanted = gaussian_data(VpLinear()), posterior(gaussian_data(VpLinear(), MEAN + STD**2 * TILT), SENSOR)
+    monkeypatch.setattr(Twist, "posterior", property(lambda self: Normal((self.belief.mean + self.shift).detach())))
+    assert (ORDERS[order](data)(points(), 0.3).mean - wanted(points(), 0.3).mean).abs().max() > 0.1
 
 
 class ForgetsAlpha(Classifier):
