@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -24,19 +25,21 @@ from benchmarks.judge import Judge, judge
 from reverie import pictures
 from reverie.core.rng import Rng
 from reverie.data import open_data, to_picture
-from reverie.guidance import Mask, Observation, RePaint
+from reverie.denoisers import Denoiser
+from reverie.guidance import Auto, Mask, Observation, RePaint
 from reverie.samplers import Ancestral, Sampler, prior, trajectory
-from reverie.training.model import Model, load
+from reverie.training.model import Model, earliest, load
 from reverie.training.restoring import around, restore
 from reverie.training.rounded import swift
 
 RESULT = Path(__file__).parent / "results" / "inpainting.json"
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
-METHODS = (  # with steps, and visits of each
-    ("moment-matching", 20, 1), ("pi-gdm", 20, 1), ("pi-gdm", 60, 1), ("pi-gdm", 20, 3), ("pi-gdm", 20, 10),
-    ("projection", 20, 1), ("repaint", 20, 5),
+METHODS = (  # with steps, visits of each, and the strength of autoguidance by the run's first checkpoint
+    ("moment-matching", 20, 1, 1.0), ("pi-gdm", 20, 1, 1.0), ("pi-gdm", 20, 3, 1.0), ("pi-gdm", 20, 10, 1.0),
+    ("pi-gdm", 20, 3, 1.5), ("pi-gdm", 20, 3, 2.0), ("projection", 20, 1, 1.0), ("repaint", 20, 5, 1.0),
 )  # fmt: skip
 ROWS = 500  # drawn at once
+Wrap = Callable[[Denoiser], Denoiser]
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,13 @@ class Halves:
 
 
 @torch.inference_mode()
-def together(model: Model, seen: Mask, x: Tensor, *, method: str, steps: int, repeats: int, samples: int) -> Tensor:
+def together(
+    model: Model, seen: Mask, x: Tensor, *, method: str, steps: int, repeats: int, samples: int, wrap: Wrap | None
+) -> Tensor:
     """`samples` restorations (N, samples, *shape) of each of N pictures, many in a batch, as `restore` draws them."""
     per, found = max(1, ROWS // samples), []
     inner = swift(model, model.config, torch.device("cpu"))
+    inner = inner if wrap is None else wrap(inner)
     sampler = cast(Sampler, RePaint(Ancestral(), repeats)) if repeats > 1 else Ancestral()
     for start in range(0, len(x), per):
         y = seen.apply(x[start : start + per]).repeat_interleave(samples, 0)
@@ -125,7 +131,14 @@ def seconds_of(model: Model, seen: Mask, x: Tensor, *, samples: int, **how: Any)
     return min(spent)
 
 
-def measured(data: str, run: str, *, choose: int, images: int, samples: int) -> tuple[dict[str, Any], Tensor]:
+def by(worse: Denoiser, scale: float) -> Wrap | None:
+    """Autoguidance of this strength, none at 1."""
+    return None if scale == 1 else lambda inner: Auto(inner, worse, scale=scale)
+
+
+def measured(
+    data: str, run: str, *, choose: int, images: int, samples: int, names: list[str]
+) -> tuple[dict[str, Any], Tensor]:
     """The scores of every method on the first part, of the chosen one on the second, and rows to look at."""
     model, examples = load(run), open_data(data)
     train, held = examples.split(float(model.config["training"].get("holdout", 0.1)))
@@ -136,18 +149,22 @@ def measured(data: str, run: str, *, choose: int, images: int, samples: int) -> 
         return Halves(examples.rows(index), examples.labels(index), seen, labels)
 
     first, last = part(held[:choose]), part(held[choose : choose + images])
-    tried = []
-    for method, steps, repeats in METHODS:
+    tried, worse = [], earliest(run)
+    for method, steps, repeats, scale in METHODS:
+        if names and f"{method} {steps} {repeats} {scale:g}" not in names:
+            continue
         how: dict[str, Any] = {"method": method, "steps": steps, "repeats": repeats, "samples": samples}
+        how["wrap"] = by(worse, scale)
+        print(method, steps, repeats, scale, flush=True)
         found = together(model, seen, first.x, **how)
-        print(how, flush=True)
         median, centre, voted, one = first.readings(found, seconds_of(model, seen, first.x, **how))
         more = {"central": centre["right"], "voted": voted["right"], "one": one["right"]}
-        tried.append({**median, **more, "method": method, "steps": steps, "repeats": repeats})
+        tried.append({**median, **more, "method": method, "steps": steps, "repeats": repeats, "auto": scale})
     best = min(tried, key=lambda row: row["rmse"])
     told = f"{best['method']}, {best['steps']} steps" + f", each {best['repeats']} times" * (best["repeats"] > 1)
+    told += f", autoguidance {best['auto']:g}" * (best["auto"] != 1)
     print("chosen:", told, flush=True)
-    how = {key: best[key] for key in ("method", "steps", "repeats")}
+    how = {key: best[key] for key in ("method", "steps", "repeats")} | {"wrap": by(worse, best["auto"])}
     found = together(model, seen, last.x, samples=samples, **how)
     rows = [
         last.scored("linear interpolation", last.line()),
@@ -167,12 +184,13 @@ def main() -> None:
     parser.add_argument("--choose", type=int, default=60)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--names", nargs="+", default=[], help="only these: 'METHOD STEPS VISITS AUTOGUIDANCE' each")
     parser.add_argument("--out", type=Path, default=RESULT)
     chosen = parser.parse_args()
     result = json.loads(chosen.out.read_text()) if chosen.out.is_file() else {}
     spec = open_data(chosen.data).spec
     result[spec.name], shown = measured(
-        chosen.data, chosen.run, choose=chosen.choose, images=chosen.images, samples=chosen.samples
+        chosen.data, chosen.run, choose=chosen.choose, images=chosen.images, samples=chosen.samples, names=chosen.names
     )
     chosen.out.write_text(json.dumps(result, indent=1) + "\n")
     FIGURES.mkdir(exist_ok=True)

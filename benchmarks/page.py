@@ -86,17 +86,21 @@ def shares(found: dict[str, Any]) -> str:
 
 
 def time_to_quality() -> str:
-    """Distances by data, side and length."""
+    """Distances by data, side and length, on each kind of processor."""
     found = read("time_to_quality")
-    rows = [
-        [
-            row["data"], row["side"], f"{row['seconds']:g}", f"{row['updates']:,}", row["evaluations"],
-            f"{row['distance']:.1f}", row["sampling_seconds"],
-        ]
-        for row in sorted(found.get("rows", []), key=lambda r: (r["data"], r["side"], r["seconds"], r["evaluations"]))
-    ]  # fmt: skip
-    head = ["data", "side", "training, s", "updates", "evaluations", "distance", "sampling, s"]
-    return table(head, rows) + "\n\n" + where(found)
+    head = ["data", "side", "training, s", "updates", "evaluations", "samples", "distance", "sampling, s"]
+    said = []
+    for processor in dict.fromkeys(row["processor"] for row in found.get("rows", [])):
+        own = [row for row in found["rows"] if row["processor"] == processor]
+        rows = [
+            [
+                row["data"], row["side"], f"{row['seconds']:g}", f"{row['updates']:,}", row["evaluations"],
+                f"{row['samples']:,}", f"{row['distance']:.1f}", row["sampling_seconds"],
+            ]
+            for row in sorted(own, key=lambda r: (r["data"], r["side"], r["seconds"], r["evaluations"]))
+        ]  # fmt: skip
+        said += [f"{processor}, {own[0]['precision']}:", table(head, rows)]
+    return "\n\n".join([*said, where(found)])
 
 
 def ablations(kind: str) -> str:

@@ -5,7 +5,8 @@
     python -m benchmarks.time_to_quality path/to/mnist --model RUN          (a run that is there already)
 Ours is `reverie train DATA --minutes M` and nothing else, a run of its own for each length, with its own sampler at 10,
 20 and 100 evaluations. The others train as their own trainers do by default (batch 16, learning rate 1e-4) and are
-sampled by 50 steps of DDIM. One evaluator for all, 2,000 samples. Rows with the same key replace those that are there.
+sampled by 50 steps of DDIM, with freed memory kept as ours is. One evaluator for all sides of a data set on one kind of
+processor, 2,000 samples unless `--count` says otherwise. Rows with the same key replace those that are there.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.evaluator import KEPT, Evaluator
-from benchmarks.machine import RESULTS, Meter, write
+from benchmarks.machine import RESULTS, Meter, model, write
 from reverie.data import Dataset, open_data
-from reverie.networks import parameters
+from reverie.networks import has_bf16, keep_memory, parameters
 from reverie.pictures import curves, render
 from reverie.training.model import Model, load
 from reverie.training.session import Session
@@ -36,8 +37,13 @@ from reverie.training.session import Session
 RESULT = RESULTS / "time_to_quality.json"
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "time_to_quality.png"
 EVALUATIONS = [10, 20, 100]
-KEYS = ("data", "side", "seconds", "evaluations", "samples")
+KEYS = ("processor", "data", "side", "seconds", "evaluations", "samples")
 Row = dict[str, Any]
+
+
+def here() -> Row:
+    """The processor, and the precision that training takes on it."""
+    return {"processor": model(), "precision": "bf16" if has_bf16(torch.device("cpu")) else "fp32"}
 
 
 def ours(path: str, evaluator: Evaluator, *, seconds: float, count: int, budgets: list[int]) -> Iterable[Row]:
@@ -52,17 +58,17 @@ def ours(path: str, evaluator: Evaluator, *, seconds: float, count: int, budgets
 
 
 def of_model(
-    model: Model, evaluator: Evaluator, *, count: int, seconds: float, trained: Row, budgets: list[int]
+    denoiser: Model, evaluator: Evaluator, *, count: int, seconds: float, trained: Row, budgets: list[int]
 ) -> Iterable[Row]:
     """A trained model's samples, judged, at several numbers of evaluations."""
     for evaluations in budgets:
         began = time.perf_counter()
-        x = model.draw(count, label="each", steps=evaluations, seed=1)
+        x = denoiser.draw(count, label="each", steps=evaluations, seed=1)
         row = {
-            "data": evaluator.dataset.spec.name, "side": "reverie", "seconds": seconds, "evaluations": evaluations,
-            "samples": count, "distance": round(evaluator.distance(x), 2),
-            "sampling_seconds": round(time.perf_counter() - began, 1), "updates": model.summary.get("steps"),
-            "parameters": parameters(model), "training": trained,
+            **here(), "data": evaluator.dataset.spec.name, "side": "reverie", "seconds": seconds,
+            "evaluations": evaluations, "samples": count, "distance": round(evaluator.distance(x), 2),
+            "sampling_seconds": round(time.perf_counter() - began, 1), "updates": denoiser.summary.get("steps"),
+            "parameters": parameters(denoiser), "training": trained,
         }  # fmt: skip
         print(row, flush=True)
         yield row
@@ -158,6 +164,7 @@ def judged(
     **told: Any,
 ) -> Row:
     """Samples of the averaged weights; the weights in training are put back."""
+    keep_memory()
     own = [p.clone() for p in module.parameters()]
     for p, mean in zip(module.parameters(), averaged.module.parameters(), strict=True):
         p.copy_(mean)
@@ -166,8 +173,9 @@ def judged(
     for p, kept in zip(module.parameters(), own, strict=True):
         p.copy_(kept)
     row = {
-        "data": evaluator.dataset.spec.name, "side": side, "seconds": told["mark"], "evaluations": 50, "samples": count,
-        "distance": round(evaluator.distance(x), 2), "sampling_seconds": round(time.perf_counter() - began, 1),
+        **here(), "data": evaluator.dataset.spec.name, "side": side, "seconds": told["mark"], "evaluations": 50,
+        "samples": count, "distance": round(evaluator.distance(x), 2),
+        "sampling_seconds": round(time.perf_counter() - began, 1),
         "updates": told["steps"], "parameters": parameters(module), "training": told["trained"],
         "real": round(evaluator.floor(count), 2),
     }  # fmt: skip
@@ -183,11 +191,11 @@ def merged(rows: list[Row]) -> list[Row]:
 
 
 def draw(rows: list[Row]) -> None:
-    """Distance against seconds of training, for every side and data set, into the documentation."""
+    """Distance against seconds of training, for every side, data set and precision, into the documentation."""
     series: dict[str, tuple[list[float], list[float]]] = {}
-    for row in sorted(rows, key=lambda row: (row["data"], row["side"], row["seconds"])):
+    for row in sorted(rows, key=lambda row: (row["data"], row["side"], row["precision"], row["seconds"])):
         if row["evaluations"] == (10 if row["side"] == "reverie" else 50):
-            across, up = series.setdefault(f"{row['data']}, {row['side']}", ([], []))
+            across, up = series.setdefault(f"{row['data']}, {row['side']}, {row['precision']}", ([], []))
             across.append(row["seconds"])
             up.append(row["distance"])
     figure = curves(series, x="seconds of training", y="Fréchet distance (real images: 2)")

@@ -181,7 +181,7 @@ class Session:
                     f"stopped at update {self.run.step}, saved; go on with: reverie train --resume {self.folder.path}"
                 )
                 return interrupt.code
-            x = self._preview()
+            x = self._preview(last=True)
             self._save()
             if x is not None:
                 close(self, x)
@@ -233,14 +233,14 @@ class Session:
         """The averaged weights as a model."""
         return Model(self.run.average.module, self.spec, self.config, summary)
 
-    def _preview(self) -> Tensor | None:
-        """A look, and a sheet of samples with their channels' moments beside the data's."""
+    def _preview(self, *, last: bool = False) -> Tensor | None:
+        """A look, and a sheet of samples (but for the last one, in passing) with their moments beside the data's."""
         entry = self.selection.look(self.run, self.model())
         if not self.world.is_main:
             return None
         self.view.pause()
         count = artefacts.sheet_size(self.spec)
-        x = self.model().draw(count, seed=self.run.seed)
+        x = (model := self.model()).draw(count, seed=self.run.seed, steps=None if last else artefacts.passing(model))
         mean, spread = artefacts.moments(x)
         self._pending.append(entry | {"mean": mean, "spread": spread})
         finite = bool(torch.isfinite(x).all())
