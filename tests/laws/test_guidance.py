@@ -118,6 +118,16 @@ def test_outside_its_interval_a_guidance_rests(name):
     assert torch.allclose(mixed, alone, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_guidance_can_be_differentiated_by_the_one_around_it(name):
+    """The gradient of v·x̂_0′ along u is that of central differences."""
+    guided, (u, v) = problem(name).guided(1.3), Rng(8).normal(torch.empty(2, 7, 3, dtype=torch.float64))
+    x = points().requires_grad_()
+    (gradient,) = torch.autograd.grad((v * guided(x, 0.4).mean).sum(), x)
+    ends = [(v * guided(points() + step * u, 0.4).mean).sum() for step in (1e-5, -1e-5)]
+    assert torch.allclose((gradient * u).sum(), (ends[0] - ends[1]) / 2e-5, rtol=1e-6, atol=1e-8)
+
+
 ORDERS = {
     "observation of a tilted prior": lambda data: MomentMatching(Potential(data, tilt), SENSOR),
     "tilted posterior": lambda data: Potential(MomentMatching(data, SENSOR), tilt),
