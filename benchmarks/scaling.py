@@ -1,6 +1,6 @@
 """How cost grows: with the size of an image, the batch, the steps of a sampler, the dimension, and the processes.
 
-    python -m benchmarks.scaling [--quick] [--threads 1]
+    python -m benchmarks.scaling [--quick] [--threads 1] [--only picture]
 Each table is one quantity, the rest held at the default network for MNIST (0.8 M weights), random data, batch 128.
 `exponent` is the slope of log cost against log size over the last doubling: 1 where cost is proportional.
 """
@@ -16,21 +16,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.machine import Meter, write
+from benchmarks.machine import Meter, measured, write
 from reverie.core.rng import Rng
 from reverie.denoisers import NetworkDenoiser
 from reverie.denoisers.prediction import F
 from reverie.losses import EdmWeight, LogNormal, Regression
 from reverie.networks import Mlp, Network, Unet, initialise, keep_memory, precision, suggest
+from reverie.pictures import curves, render
 from reverie.processes import Gaussian, VpLinear
 from reverie.samplers import Deis, Karras, sample
 from reverie.training.distributed import join, leave
 
 BATCH = 128
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "scaling.png"
 Row = dict[str, Any]
 
 
@@ -129,15 +132,31 @@ def processes(seconds: float) -> list[Row]:
     return rows
 
 
+def draw(tables: Sequence[Row]) -> None:
+    """Cost against size, both as multiples of the smallest, into the documentation."""
+    series = {}
+    for part in tables:
+        sizes, costs = [float(size) for size in part["milliseconds"]], list(part["milliseconds"].values())
+        name = f"{part['quantity']} (from {sizes[0]:g})"
+        series[name] = [size / sizes[0] for size in sizes], [cost / costs[0] for cost in costs]
+    figure = curves(series, x="times the smallest size", y="times its cost")
+    figure.axes[0].set_xscale("log")
+    PICTURE.write_bytes(render(figure))
+    print(f"written: docs/images/{PICTURE.name}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the smallest sizes, to see that it works")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--only", choices=["tables", "processes"], help="a part alone")
+    parser.add_argument("--only", choices=["tables", "processes", "picture"], help="a part alone")
     parser.add_argument("--share", type=float, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.share:
         share(chosen.share)
+        return
+    if chosen.only == "picture":
+        draw(measured("scaling")[0]["tables"])
         return
     torch.set_num_threads(chosen.threads)
     keep_memory()
@@ -154,6 +173,8 @@ def main() -> None:
         result["processes"] = processes(max(seconds, 0.1))
     if not chosen.quick:
         write("scaling", result | {"machine": meter.read()})
+        if "tables" in result:
+            draw(result["tables"])
 
 
 if __name__ == "__main__":

@@ -52,9 +52,10 @@ def _copies(session: Session, model: Model, x: Tensor) -> dict[str, Any] | None:
     if not len(run.held_index) or spec.dimensions > 4096 or spec.kind in ("points", "table"):
         return None
     # an update costs about three evaluations of the network for each example, a sample one for each step
-    affordable = SHARE * 3 * run.step * run.options.batch / session.config["sampling"]["steps"]
+    steps = artefacts.passing(model) or session.config["sampling"]["steps"]
+    affordable = SHARE * 3 * run.step * run.options.batch / steps
     more = min(COPIES, int(affordable)) - len(x)
-    samples = x if more <= 0 else torch.cat((x, model.draw(more, seed=run.seed, first=len(x))))
+    samples = x if more <= 0 else torch.cat((x, model.draw(more, seed=run.seed, first=len(x), steps=steps)))
     train = data.rows(run.train_index[:20_000])
     return dataclasses.asdict(copy_shares(samples, train, data.rows(run.held_index[:2000])))
 
