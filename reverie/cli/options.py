@@ -20,7 +20,7 @@ PLAIN = (
     "bool",
     "str",
 )  # options of these types, and tuples of them, can be typed; the rest are objects
-BY_DATA = {"batch": "by the data", "learning_rate": "by the data"}
+BY_DATA = {"batch": "by the data and the time", "learning_rate": "by the data"}
 WHAT = {
     "process": "how data are destroyed",
     "schedule": "signal and noise by time",
