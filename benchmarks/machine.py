@@ -29,6 +29,11 @@ def described() -> dict[str, Any]:
     }
 
 
+def is_here(made: dict[str, Any]) -> bool:
+    """Whether an environment is of this kind of processor: virtual machines give many kinds one name."""
+    return (made["model"], made["processor"]) == (model(), environment()["processor"])
+
+
 def model() -> str:
     """The processor, in its maker's words."""
     try:
@@ -87,7 +92,7 @@ def write(name: str, result: dict[str, Any], *, beside: bool = False) -> Path:
     path = RESULTS / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     made = {"environment": described(), **result}
-    others = [other for other in measured(name) if other["environment"]["model"] != model()] if beside else []
+    others = [other for other in measured(name) if beside and not is_here(other["environment"])]
     text = json.dumps({"processors": [*others, made]} if beside else made, indent=1, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
     print(f"written: benchmarks/results/{path.name}")

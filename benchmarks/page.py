@@ -90,8 +90,8 @@ def time_to_quality() -> str:
     found = read("time_to_quality")
     head = ["data", "side", "training, s", "updates", "evaluations", "samples", "distance", "sampling, s"]
     said = []
-    for processor in dict.fromkeys(row["processor"] for row in found.get("rows", [])):
-        own = [row for row in found["rows"] if row["processor"] == processor]
+    for processor, precision in dict.fromkeys((row["processor"], row["precision"]) for row in found.get("rows", [])):
+        own = [row for row in found["rows"] if (row["processor"], row["precision"]) == (processor, precision)]
         rows = [
             [
                 row["data"], row["side"], f"{row['seconds']:g}", f"{row['updates']:,}", row["evaluations"],
@@ -99,8 +99,8 @@ def time_to_quality() -> str:
             ]
             for row in sorted(own, key=lambda r: (r["data"], r["side"], r["seconds"], r["evaluations"]))
         ]  # fmt: skip
-        said += [f"{processor}, {own[0]['precision']}:", table(head, rows)]
-    return "\n\n".join([*said, where(found)])
+        said += [f"{processor}, {precision}:", table(head, rows)]
+    return "\n\n".join([*said, f"The last of these runs: {where(found)}"])
 
 
 def ablations(kind: str) -> str:

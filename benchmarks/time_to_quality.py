@@ -5,8 +5,9 @@
     python -m benchmarks.time_to_quality path/to/mnist --model RUN          (a run that is there already)
 Ours is `reverie train DATA --minutes M` and nothing else, a run of its own for each length, with its own sampler at 10,
 20 and 100 evaluations. The others train as their own trainers do by default (batch 16, learning rate 1e-4) and are
-sampled by 50 steps of DDIM, with freed memory kept as ours is. One evaluator for all sides of a data set on one kind of
-processor, 2,000 samples unless `--count` says otherwise. Rows with the same key replace those that are there.
+sampled by 50 steps of DDIM; they too keep freed memory, which ours does by itself. One evaluator for all sides of a data
+set on one kind of processor, 2,000 samples unless `--count` says otherwise. Rows with the same key replace those that
+are there.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from reverie.training.session import Session
 RESULT = RESULTS / "time_to_quality.json"
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "time_to_quality.png"
 EVALUATIONS = [10, 20, 100]
-KEYS = ("processor", "data", "side", "seconds", "evaluations", "samples")
+KEYS = ("processor", "precision", "data", "side", "seconds", "evaluations", "samples")
 Row = dict[str, Any]
 
 
@@ -132,6 +133,7 @@ OTHERS = {"lucidrains": lucidrains, "diffusers": diffusers}
 
 def others(side: str, evaluator: Evaluator, *, marks: list[float], count: int) -> Iterable[Row]:
     """One run of another toolkit's recipe, judged at every mark (a constant rate needs no run of its own for each)."""
+    keep_memory()
     torch.manual_seed(0)
     module, loss, sample = OTHERS[side](evaluator.dataset)
     averaged = torch.optim.swa_utils.AveragedModel(module, torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
@@ -164,7 +166,6 @@ def judged(
     **told: Any,
 ) -> Row:
     """Samples of the averaged weights; the weights in training are put back."""
-    keep_memory()
     own = [p.clone() for p in module.parameters()]
     for p, mean in zip(module.parameters(), averaged.module.parameters(), strict=True):
         p.copy_(mean)

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.machine import ALLOWED, Meter, measured, model, write
+from benchmarks.machine import ALLOWED, Meter, is_here, measured, write
 from reverie.networks import Unet, flops, keep_memory, parameters, precision
 
 SHAPE, BATCH = (1, 32, 32), 128
@@ -168,7 +168,7 @@ def main() -> None:
     command = [sys.executable, "-m", "benchmarks.train_step"]
     command += ["--seconds", str(seconds), "--threads", str(options.threads)]
     command += ["--compile"] * options.compile + ["--quick"] * options.quick
-    kept = next((found for found in measured("train_step") if found["environment"]["model"] == model()), {})
+    kept = next((found for found in measured("train_step") if is_here(found["environment"])), {})
     results: dict[str, Any] = {"threads": options.threads, "sizes": kept.get("sizes", {})}
     for size in options.size:
         results["sizes"][size + " compiled" * options.compile] = compare(

@@ -95,11 +95,13 @@ def forecast(data: Dataset) -> dict[str, Any]:
     from reverie.training.assemble import build_denoiser, build_loss
     from reverie.training.defaults import choose
     from reverie.training.distributed import World
+    from reverie.training.pace import in_pace
     from reverie.training.recipe import training_options
     from reverie.training.run import Run
 
     train = data.split()[0]
     config = choose(data.spec, len(train), {})
+    config = choose(data.spec, len(train), in_pace(config, {}, data.spec, data, world=World()))
     denoiser = build_denoiser(config, data.spec)
     networks.keep_memory()
     run = Run(denoiser, build_loss(config), data, training_options(config), seed=0, world=World())

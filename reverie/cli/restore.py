@@ -75,7 +75,6 @@ def run(arguments: argparse.Namespace) -> int:
     from reverie.training.restoring import around, operator_for, restore
 
     model = load(arguments.model, device=options.device(arguments.device))
-    model.labels(1, arguments.label or "none")
     mask = read_mask(arguments.mask, model.spec) if arguments.mask else None
     operator = operator_for(
         arguments.task, model.spec, mask=mask, part=arguments.part, factor=arguments.factor, blur=arguments.blur,
@@ -88,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"--input '{arguments.input}': {error}") from error
     around(arguments.method, observation, model.spec)
     steered = _steered(arguments, model)
+    model.labels(1, steered.label or "none")
     folder = output.fresh(arguments.out, Path(arguments.model) / "restored")
     with counting("restoring", arguments.samples) as progress:
         restored = restore(
@@ -104,7 +104,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _steered(arguments: argparse.Namespace, model: Model) -> Steering:
     """The guidance asked for besides the observation; one towards labels needs to be told which."""
-    if (arguments.guide or "").partition(":")[0] in ("cfg", "classifier") and arguments.label in (None, "each"):
+    if arguments.label == "each":
+        raise UserError(
+            "--label each is for many samples; a restoration is of one example: name its label, or leave it out"
+        )
+    if (arguments.guide or "").partition(":")[0] in ("cfg", "classifier") and arguments.label is None:
         raise UserError(f"--guide {arguments.guide} steers towards a label; name it with --label")
     return steering.steering(arguments, model)
 
@@ -137,7 +141,9 @@ def _write(
     from reverie.core import files
     from reverie.training.restoring import contents
 
-    made = {key: value for key, value in vars(arguments).items() if key not in ("run", "verb", "traceback", "version")}
+    left_out = ("run", "verb", "traceback", "version", "guide", "scale")
+    made = {key: v for key, v in vars(arguments).items() if key not in left_out and not key.startswith("guide.")}
+    made |= steering.told(arguments)
     written = []
     for name, content in contents(model.spec, observation, restored, made).items():
         files.write_file(folder / name, content)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 USUAL = {"cfg": 1.5, "auto": 2.0, "classifier": 3.0}  # by measurement; every other guidance is meant at 1
 
 
+RESTING = {"guide.low": (0.0,), "guide.high": (math.inf,), "guide.rescale": (0.0,)}  # what these are by default
+
+
 def add(parser: argparse.ArgumentParser) -> None:
     """The options, as a group of their own."""
     group = parser.add_argument_group("guidance")
@@ -49,8 +52,9 @@ def steering(arguments: argparse.Namespace, model: Model) -> Steering:
 
     given = vars(arguments)
     if arguments.guide is None:
-        if arguments.scale is not None:
-            raise UserError("--scale is the strength of a guidance; name one with --guide")
+        for option in ("scale", *(name for name in given if name.startswith("guide."))):
+            if given[option] not in (None, *RESTING.get(option, ())):
+                raise UserError(f"--{option} is an option of a guidance; name one with --guide")
         return Steering(lambda inner: inner, arguments.label)
     strength = Strength(
         scale=strength_of(arguments),
@@ -63,6 +67,15 @@ def steering(arguments: argparse.Namespace, model: Model) -> Steering:
     own = {name: value for name, value in own.items() if value is not None}
     run = arguments.model
     return guide(arguments.guide, model, label=arguments.label, strength=strength, options=own, run=run)
+
+
+def told(arguments: argparse.Namespace) -> dict[str, object]:
+    """What a record says of the guidance: nothing without one, else its name, strength and what was given besides."""
+    if arguments.guide is None:
+        return {}
+    given = {name: value for name, value in vars(arguments).items() if name.startswith("guide.")}
+    own = {name: v for name, v in given.items() if v not in (None, *RESTING.get(name, ()))}
+    return {"guide": arguments.guide, "scale": strength_of(arguments), **own}
 
 
 def strength_of(arguments: argparse.Namespace) -> float:

@@ -91,8 +91,10 @@ class Twisted(Guidance, ABC):
     """Guidance by a twist ψ(x_t)^scale: x̂_0′ = x̂_0 + (σ²/α) scale ∇ log ψ(x_t).
 
     The same ψ weighs particles (`reverie.guidance.Particles`), which then sample p(x_0) r(x_0) without bias, where
-    `log_reward` is log r: what ψ becomes at t = 0.
+    `log_reward` is log r: what ψ becomes at t = 0. `through`: whether ψ reads x_t through the inner denoiser.
     """
+
+    through: ClassVar[bool] = True
 
     @abstractmethod
     def slope(self, x: Traced, t: Scalar) -> tuple[Tensor, Tensor]:
@@ -109,7 +111,7 @@ class Twisted(Guidance, ABC):
 
     def twist(self, xt: Tensor, t: Scalar, strength: Scalar) -> Twist:
         """Belief, shift and log ψ at x_t."""
-        with traced(self.inner, xt, t) as x:
+        with traced(self.inner, xt, t, through=self.through) as x:
             value, shift = self.slope(x, x.t)
             strength = expand(strength, shift)
             flat = strength.flatten() if isinstance(strength, Tensor) else strength
@@ -157,15 +159,19 @@ class Traced:
 
 
 @contextmanager
-def traced(denoiser: Denoiser, xt: Tensor, t: Scalar) -> Iterator[Traced]:
-    """The one place where guidance differentiates: samplers run in inference mode, whose tensors know no gradients."""
+def traced(denoiser: Denoiser, xt: Tensor, t: Scalar, *, through: bool = True) -> Iterator[Traced]:
+    """The one place where guidance differentiates: samplers run in inference mode, whose tensors know no gradients.
+
+    Without `through` the belief has no graph, unless a guidance around this one needs it.
+    """
     with torch.inference_mode(False), torch.enable_grad():
         nested = xt.requires_grad
         x = xt.clone() if nested else xt.detach().clone().requires_grad_()
         time = t.detach().clone() if isinstance(t, Tensor) else t
         schedule = gaussian(denoiser).schedule
         factor = expand(schedule.sigma(time) ** 2 / schedule.alpha(time), x)
-        yield Traced(x, time, denoiser(x, time), factor, nested)
+        belief = denoiser(x if through or nested else x.detach(), time)
+        yield Traced(x, time, belief, factor, nested)
 
 
 def bind(denoiser: Denoiser, condition: Condition) -> Denoiser:

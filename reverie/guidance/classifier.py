@@ -68,6 +68,8 @@ class Classifier(Twisted):
     Reference: Dhariwal & Nichol 2021, arXiv:2105.05233, equations 9 and 10.
     """
 
+    through = False
+
     def __init__(
         self,
         inner: Denoiser,

@@ -49,6 +49,8 @@ class NoisyPotential(Potential):
     Reference: Sohl-Dickstein et al. 2015, arXiv:1503.03585, section 2.5 (r the same at every t).
     """
 
+    through = False
+
     def slope(self, x: Traced, t: Scalar) -> tuple[Tensor, Tensor]:
         schedule = self.process.schedule
         norm = (schedule.alpha(t) ** 2 + schedule.sigma(t) ** 2) ** 0.5
@@ -63,6 +65,8 @@ class DirectPotential(Potential):
     Exact where log r is linear and the data are Gaussian.
     Reference: He et al. 2024, arXiv:2311.16424 (guidance on the clean estimate).
     """
+
+    through = False
 
     def __init__(
         self,

@@ -101,7 +101,8 @@ class Session:
         seen = coded(dataset.spec, stage)
         data = codes.seen(dataset, stage)
         config = ladder(choose(seen, len(train), chosen), chosen, data, train)
-        paced = in_pace(config, chosen, dataset.spec, data, memory=memory, world=world)
+        # a limit of memory promises the updates of a run without one
+        paced = chosen if memory is not None else in_pace(config, chosen, dataset.spec, data, world=world)
         short = []
         if paced != chosen:
             usual, config = config["training"]["batch"], ladder(choose(seen, len(train), paced), paced, data, train)

@@ -12,6 +12,7 @@ from untrained import write_model
 from reverie.cli import restore as verb
 from reverie.core.errors import UserError
 from reverie.data import open_data
+from reverie.training.classifier import train_classifier
 from reverie.training.session import Session
 
 
@@ -118,6 +119,46 @@ def test_a_guidance_changes_what_is_missing_and_keeps_what_was_seen(guide, metho
     assert not np.allclose(guided[..., :4], plain[..., :4], atol=1e-3)
 
 
+@pytest.fixture(scope="module")
+def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("models") / "plain", "digits", label="none")
+
+
+@pytest.fixture(scope="module")
+def labeller(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "labeller"
+    train_classifier(open_data("digits"), folder, network={"width": 8}, steps=6, batch=32)
+    return folder
+
+
+def test_a_classifier_steers_a_restoration_by_a_model_without_labels(unlabelled, labeller, example, tmp_path):
+    words = [unlabelled, "--input", example, "--task", "inpaint", "--part", "left", "--samples", "2", "--steps", "4"]
+    three = ["--guide", f"classifier:{labeller}", "--label", "3"]
+    assert restore(*words, "--out", tmp_path / "plain") == 0
+    assert restore(*words, *three, "--out", tmp_path / "three") == 0
+    plain, guided = (np.load(tmp_path / name / "mean.npy") for name in ("plain", "three"))
+    assert np.allclose(guided[..., 4:], np.load(example)[..., 4:], atol=1e-4)
+    assert not np.allclose(guided[..., :4], plain[..., :4], atol=1e-3)
+
+
+def test_a_product_is_a_prior_of_restorations(trained, example, tmp_path):
+    words = [trained, "--input", example, "--task", "inpaint", "--part", "left", "--samples", "2", "--steps", "4"]
+    assert restore(*words, "--guide", "product:3=1,5=0.5", "--out", tmp_path / "out") == 0
+    assert np.isfinite(np.load(tmp_path / "out" / "mean.npy")).all()
+
+
+def test_the_record_is_strict_and_says_how_strong_the_guidance_was(trained, example, tmp_path):
+    def strict(path: Path) -> dict:
+        return json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+    words = [trained, "--input", example, "--task", "inpaint", "--part", "left", "--samples", "1", "--steps", "2"]
+    assert restore(*words, "--out", tmp_path / "plain") == 0
+    assert not {"guide", "scale"} & strict(tmp_path / "plain" / "restore.json").keys()
+    assert restore(*words, "--guide", "auto", "--guide.high", "3", "--out", tmp_path / "auto") == 0
+    record = strict(tmp_path / "auto" / "restore.json")
+    assert (record["guide"], record["scale"], record["guide.high"]) == ("auto", 2.0, 3.0)
+
+
 def test_a_mask_may_be_a_picture_and_white_is_what_is_missing(model, example, tmp_path):
     mask = np.zeros((8, 8), np.uint8)
     mask[2:5, 1:4] = 255
@@ -156,12 +197,15 @@ def refusals(model: Path, example: Path, folder: Path) -> list[tuple[list[str | 
         ([*given, "--task", "denoise", "--guide", "cfg"], "steers towards a label; name it with --label"),
         ([*given, "--task", "denoise", "--scale", "2"], "name one with --guide"),
         ([*given, "--task", "denoise", "--guide", "autos"], "did you mean 'auto'"),
+        ([*given, "--task", "denoise", "--guide.high", "2"], "--guide.high is an option of a guidance"),
+        ([*given, "--task", "denoise", "--label", "each"], "name its label, or leave it out"),
+        ([*given, "--task", "denoise", "--guide", "smoothness", "--label", "eleven"], "unknown label 'eleven'"),
         ([model, "--input", folder / "wrong.npy", "--task", "denoise"], "has the shape (3, 8, 8)"),
         ([model, "--input", folder / "text.png", "--task", "denoise"], "not a picture"),
     ]
 
 
-@pytest.mark.parametrize("number", range(19))
+@pytest.mark.parametrize("number", range(22))
 def test_a_mistake_is_one_clear_line(number, model, example, tmp_path):
     words, text = refusals(model, example, tmp_path)[number]
     with pytest.raises(UserError) as caught:

@@ -20,6 +20,7 @@ from reverie.core import catalog
 from reverie.core.distributions import Normal
 from reverie.core.rng import Rng
 from reverie.core.tensors import expand
+from reverie.denoisers import Denoiser
 from reverie.guidance import Bounded, Classifier, ComponentClassifier, DirectPotential, MomentMatching, Potential
 from reverie.guidance.base import Twist
 from reverie.processes import Edm, Flow, VpCosine, VpLinear
@@ -126,6 +127,29 @@ def test_a_guidance_can_be_differentiated_by_the_one_around_it(name):
     (gradient,) = torch.autograd.grad((v * guided(x, 0.4).mean).sum(), x)
     ends = [(v * guided(points() + step * u, 0.4).mean).sum() for step in (1e-5, -1e-5)]
     assert torch.allclose((gradient * u).sum(), (ends[0] - ends[1]) / 2e-5, rtol=1e-6, atol=1e-8)
+
+
+class Watched(Denoiser):
+    """An oracle that notes whether its input is to be differentiated."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.process, self.seen = inner, inner.process, []
+
+    def given(self, condition):
+        return self
+
+    def forward(self, xt, t):
+        self.seen.append(xt.requires_grad)
+        return self.inner(xt, t)
+
+
+@pytest.mark.parametrize("name", ["classifier", "direct-potential", "noisy-potential", "potential", "moment-matching"])
+def test_a_guidance_asks_for_gradients_of_its_inner_denoiser_only_where_it_needs_them(name):
+    guided = problem(name).guided(1.0)
+    guided.inner = inner = Watched(guided.inner)
+    guided(points(), 0.4)
+    assert inner.seen == [name in ("potential", "moment-matching")]
 
 
 ORDERS = {

@@ -18,14 +18,13 @@ SMALL: Config = {"network": {"width": 8, "multipliers": [1]}}
 
 
 @pytest.fixture
-def timed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """An update takes 10 ms an example and 20 ms besides; what has been timed is noted as (batch, parts)."""
-    seen: list[tuple[int, int]] = []
+def timed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """An update takes 10 ms an example and 20 ms besides; the batches that have been timed are noted."""
+    seen: list[int] = []
 
-    def seconds(config: Config, *rest: Any) -> float:
-        batch = config["training"]["batch"]
-        seen.append((batch, config["training"].get("accumulate", 1)))
-        return 0.02 + 0.01 * batch
+    def seconds(config: Config, spec: Any, x0: Any, world: World) -> float:
+        seen.append(len(x0))
+        return 0.02 + 0.01 * len(x0)
 
     monkeypatch.setattr(pace, "_seconds", seconds)
     return seen
@@ -38,23 +37,38 @@ def paced(chosen: Config, world: World | None = None) -> Config:
 
 
 @pytest.mark.parametrize(
-    ("minutes", "batch"),
-    [(60.0, None), (12.0, 64), (6.0, 32), (3.5, 16), (0.1, SMALLEST)],
+    ("minutes", "batch", "looks"),
+    [
+        (60.0, None, [16]),
+        (12.0, 64, [16, 32, 64, 128]),
+        (6.0, 32, [16, 32, 64]),
+        (3.5, 16, [16, 32]),
+        (0.1, SMALLEST, [16, 32]),
+    ],
 )
 def test_the_batch_is_the_largest_that_leaves_a_thousand_updates(
-    timed: list[tuple[int, int]], minutes: float, batch: int | None
+    timed: list[int], minutes: float, batch: int | None, looks: list[int]
 ) -> None:
     chosen = {"training": {"minutes": minutes}}
     assert paced(chosen)["training"].get("batch") == batch
+    assert timed == looks
     if batch is not None and batch > SMALLEST:
         assert 60 * minutes / (0.02 + 0.01 * batch) >= LEAST > 60 * minutes / (0.02 + 0.02 * batch)
 
 
-@pytest.mark.parametrize("training", [{"minutes": 0.1, "batch": 128}, {"steps": 30}])
-def test_what_was_asked_for_stays_and_is_not_timed(timed: list[tuple[int, int]], training: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "training", [{"minutes": 0.1, "batch": 128}, {"minutes": 0.1, "accumulate": 32}, {"steps": 30}]
+)
+def test_what_was_asked_for_stays_and_is_not_timed(timed: list[int], training: dict[str, Any]) -> None:
     chosen = {"training": training}
     assert paced(chosen) == chosen
     assert not timed
+
+
+def test_steps_that_fit_into_the_time_keep_their_batch(timed: list[int]) -> None:
+    """1.3 seconds an update: a hundred of them fit into five minutes, a thousand do not."""
+    assert "batch" not in paced({"training": {"minutes": 5.0, "steps": 100}})["training"]
+    assert paced({"training": {"minutes": 5.0, "steps": 1000}})["training"]["batch"] < 128
 
 
 def test_half_the_batch_has_to_save_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,14 +77,32 @@ def test_half_the_batch_has_to_save_time(monkeypatch: pytest.MonkeyPatch) -> Non
     assert paced(chosen) == chosen
 
 
-def test_every_process_keeps_an_equal_share(timed: list[tuple[int, int]]) -> None:
+def test_every_process_keeps_an_equal_share(timed: list[int]) -> None:
     assert paced({"training": {"minutes": 0.1}}, World(size=32))["training"]["batch"] == 32
 
 
-def test_a_short_run_is_told_its_batch_and_repeats_by_its_recipe(tmp_path: Any) -> None:
+def test_a_short_run_is_told_its_batch_and_repeats_by_its_recipe(timed: list[int], tmp_path: Any) -> None:
     """The batch is written down: the recipe of a run does not time anything again."""
     short = {**SMALL, "training": {"minutes": 0.01, "previews": 0, "checkpoints": 0}}
     session = Session.begin("digits", short, path=tmp_path / "run")
-    assert session.run.options.batch == session.config["training"]["batch"] < 128
+    assert session.run.options.batch == session.config["training"]["batch"] == SMALLEST
+    timed.clear()
     again = Session.begin("digits", session.config, path=tmp_path / "again")
     assert again.config == session.config
+    assert not timed
+
+
+def test_a_limit_of_memory_leaves_the_updates_as_they_are(timed: list[int], tmp_path: Any) -> None:
+    short = {**SMALL, "training": {"minutes": 0.01, "previews": 0, "checkpoints": 0}}
+    session = Session.begin("digits", short, path=tmp_path / "run", memory=10**10)
+    assert session.run.options.batch == 128
+    assert not timed
+
+
+def test_a_pass_is_really_timed(tmp_path: Any) -> None:
+    """Without a stand-in, for a process that has no learned part of its own to hide behind."""
+    chosen = {**SMALL, "training": {"minutes": 0.001}}
+    data = open_data("digits")
+    config = choose(data.spec, 1600, chosen)
+    seconds = pace._seconds(config, data.spec, data.rows(data.split()[0][:16]), World())
+    assert 0 < seconds < 60
