@@ -3,11 +3,11 @@
     python -m benchmarks.time_to_quality path/to/mnist [path/to/fashion-mnist …] [--seconds 30 60 600] [--quick]
     python -m benchmarks.time_to_quality path/to/mnist --side lucidrains --seconds 600
     python -m benchmarks.time_to_quality path/to/mnist --model RUN          (a run that is there already)
-Ours is `reverie train DATA --minutes M` and nothing else, a run of its own for each length, with its own sampler at 10,
-20 and 100 evaluations. The others train as their own trainers do by default (batch 16, learning rate 1e-4) and are
-sampled by 50 steps of DDIM; they too keep freed memory, which ours does by itself. One evaluator for all sides of a data
-set on one kind of processor, 2,000 samples unless `--count` says otherwise. Rows with the same key replace those that
-are there.
+Ours is `reverie train DATA --minutes M` and nothing else, a run of its own for each length, with its sampler at 10, 20
+and 100 evaluations. The others train as their own trainers do by default (batch 16, learning rate 1e-4) and are
+sampled by 50 steps of DDIM; they too keep freed memory, which ours does by itself. One evaluator for all sides of a
+data set on one kind of processor, 2,000 samples unless `--count` says otherwise. Rows with the same key replace those
+that are there.
 """
 
 from __future__ import annotations
