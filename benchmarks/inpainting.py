@@ -1,6 +1,6 @@
 """The left half of held-out pictures: samples of what it may have been, against a line and the nearest neighbour.
 
-    python -m benchmarks.inpainting mnist RUN [--choose 60] [--images 200] [--samples 8]
+    python -m benchmarks.inpainting mnist RUN [--choose 60] [--images 200] [--samples 8] [--names "pi-gdm 20 3 1" …]
 The held-out examples are parted by a seed: methods are compared on `choose` of them, and the one whose pixel-wise
 median of `samples` has the least squared error there is then judged on `images` others. Errors are in model units
 (bytes span 2), over the left half; labels are those of a network that saw clean training images alone
@@ -36,10 +36,12 @@ RESULT = Path(__file__).parent / "results" / "inpainting.json"
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 METHODS = (  # with steps, visits of each, and the strength of autoguidance by the run's first checkpoint
     ("moment-matching", 20, 1, 1.0), ("pi-gdm", 20, 1, 1.0), ("pi-gdm", 20, 3, 1.0), ("pi-gdm", 20, 10, 1.0),
-    ("pi-gdm", 20, 3, 1.5), ("pi-gdm", 20, 3, 2.0), ("projection", 20, 1, 1.0), ("repaint", 20, 5, 1.0),
+    ("pi-gdm", 20, 3, 1.5), ("pi-gdm", 20, 3, 2.0), ("moment-matching", 20, 3, 1.0), ("moment-matching", 20, 1, 2.0),
+    ("projection", 20, 1, 1.0), ("repaint", 20, 5, 1.0),
 )  # fmt: skip
 ROWS = 500  # drawn at once
 Wrap = Callable[[Denoiser], Denoiser]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,8 @@ def by(worse: Denoiser, scale: float) -> Wrap | None:
 
 
 def measured(
-    data: str, run: str, *, choose: int, images: int, samples: int, names: list[str]
-) -> tuple[dict[str, Any], Tensor]:
+    data: str, run: str, *, choose: int, images: int, samples: int, names: list[str], kept: list[Row]
+) -> tuple[Row, Tensor | None]:
     """The scores of every method on the first part, of the chosen one on the second, and rows to look at."""
     model, examples = load(run), open_data(data)
     train, held = examples.split(float(model.config["training"].get("holdout", 0.1)))
@@ -149,9 +151,10 @@ def measured(
         return Halves(examples.rows(index), examples.labels(index), seen, labels)
 
     first, last = part(held[:choose]), part(held[choose : choose + images])
-    tried, worse = [], earliest(run)
+    tried, worse = list(kept), earliest(run)
     for method, steps, repeats, scale in METHODS:
-        if names and f"{method} {steps} {repeats} {scale:g}" not in names:
+        known = any((r["method"], r["steps"], r["repeats"], r["auto"]) == (method, steps, repeats, scale) for r in kept)
+        if known or (names and f"{method} {steps} {repeats} {scale:g}" not in names):
             continue
         how: dict[str, Any] = {"method": method, "steps": steps, "repeats": repeats, "samples": samples}
         how["wrap"] = by(worse, scale)
@@ -164,6 +167,9 @@ def measured(
     told = f"{best['method']}, {best['steps']} steps" + f", each {best['repeats']} times" * (best["repeats"] > 1)
     told += f", autoguidance {best['auto']:g}" * (best["auto"] != 1)
     print("chosen:", told, flush=True)
+    counts = {"updates": model.summary.get("steps"), "chosen_on": len(first.x), "samples": samples}
+    if not images:
+        return {**counts, "tried": tried}, None
     how = {key: best[key] for key in ("method", "steps", "repeats")} | {"wrap": by(worse, best["auto"])}
     found = together(model, seen, last.x, samples=samples, **how)
     rows = [
@@ -173,8 +179,7 @@ def measured(
         last.scored("truth", last.x),
     ]
     shown = torch.cat((seen.apply(last.x)[:, None], found, found.median(1, keepdim=True).values, last.x[:, None]), 1)
-    counts = {"chosen_on": len(first.x), "judged_on": len(last.x), "samples": samples}
-    return {**counts, "chosen": told, "tried": tried, "judged": rows}, shown[:8]
+    return {**counts, "judged_on": len(last.x), "chosen": told, "tried": tried, "judged": rows}, shown[:8]
 
 
 def main() -> None:
@@ -182,17 +187,22 @@ def main() -> None:
     parser.add_argument("data", help="a path or the name of a built-in set")
     parser.add_argument("run")
     parser.add_argument("--choose", type=int, default=60)
-    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--images", type=int, default=200, help="0: only compare methods, and keep what was found")
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--names", nargs="+", default=[], help="only these: 'METHOD STEPS VISITS AUTOGUIDANCE' each")
     parser.add_argument("--out", type=Path, default=RESULT)
     chosen = parser.parse_args()
     result = json.loads(chosen.out.read_text()) if chosen.out.is_file() else {}
     spec = open_data(chosen.data).spec
+    updates, kept = load(chosen.run).summary.get("steps"), result.get(spec.name, {})
+    same = (kept.get("updates"), kept.get("chosen_on"), kept.get("samples")) == (updates, chosen.choose, chosen.samples)
     result[spec.name], shown = measured(
-        chosen.data, chosen.run, choose=chosen.choose, images=chosen.images, samples=chosen.samples, names=chosen.names
-    )
+        chosen.data, chosen.run, choose=chosen.choose, images=chosen.images, samples=chosen.samples,
+        names=chosen.names, kept=kept["tried"] if same else [],
+    )  # fmt: skip
     chosen.out.write_text(json.dumps(result, indent=1) + "\n")
+    if shown is None:
+        return
     FIGURES.mkdir(exist_ok=True)
     rows = to_picture(shown.flatten(0, 1), spec)
     (FIGURES / f"inpainting_{spec.name}.png").write_bytes(pictures.png(pictures.grid(rows, columns=shown.shape[1])))
