@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,11 +35,13 @@ from reverie.training.rounded import swift
 
 RESULT = Path(__file__).parent / "results" / "inpainting.json"
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
-METHODS = (  # with steps, visits of each, and the strength of autoguidance by the run's first checkpoint
-    ("moment-matching", 20, 1, 1.0), ("pi-gdm", 20, 1, 1.0), ("pi-gdm", 20, 3, 1.0), ("pi-gdm", 20, 10, 1.0),
-    ("pi-gdm", 20, 3, 1.5), ("pi-gdm", 20, 3, 2.0), ("moment-matching", 20, 3, 1.0), ("moment-matching", 20, 1, 2.0),
+METHODS = (  # with steps, visits of each (below 0: of those within DWELL alone), and the strength of autoguidance
+    ("moment-matching", 20, 1, 1.0), ("moment-matching", 20, 3, 1.0), ("moment-matching", 20, -10, 1.0),
+    ("pi-gdm", 20, 1, 1.0), ("pi-gdm", 20, 3, 1.0), ("pi-gdm", 20, 10, 1.0), ("pi-gdm", 20, -10, 1.0),
+    ("pi-gdm", 20, -30, 1.0), ("pi-gdm", 20, 3, 1.5), ("pi-gdm", 20, 3, 2.0), ("moment-matching", 20, 1, 2.0),
     ("projection", 20, 1, 1.0), ("repaint", 20, 5, 1.0),
 )  # fmt: skip
+DWELL = (0.3, 8.0)  # noise levels σ/α at which it is settled what a picture shows
 ROWS = 500  # drawn at once
 Wrap = Callable[[Denoiser], Denoiser]
 Row = dict[str, Any]
@@ -99,13 +102,14 @@ class Halves:
 
 @torch.inference_mode()
 def together(
-    model: Model, seen: Mask, x: Tensor, *, method: str, steps: int, repeats: int, samples: int, wrap: Wrap | None
-) -> Tensor:
+    model: Model, seen: Mask, x: Tensor, *, samples: int, method: str, steps: int, repeats: int,
+    within: tuple[float, float], wrap: Wrap | None,
+) -> Tensor:  # fmt: skip
     """`samples` restorations (N, samples, *shape) of each of N pictures, many in a batch, as `restore` draws them."""
     per, found = max(1, ROWS // samples), []
     inner = swift(model, model.config, torch.device("cpu"))
     inner = inner if wrap is None else wrap(inner)
-    sampler = cast(Sampler, RePaint(Ancestral(), repeats)) if repeats > 1 else Ancestral()
+    sampler = cast(Sampler, RePaint(Ancestral(), repeats, *within)) if repeats > 1 else Ancestral()
     for start in range(0, len(x), per):
         y = seen.apply(x[start : start + per]).repeat_interleave(samples, 0)
         observation = Observation(seen, y)
@@ -133,9 +137,14 @@ def seconds_of(model: Model, seen: Mask, x: Tensor, *, samples: int, **how: Any)
     return min(spent)
 
 
-def by(worse: Denoiser, scale: float) -> Wrap | None:
-    """Autoguidance of this strength, none at 1."""
-    return None if scale == 1 else lambda inner: Auto(inner, worse, scale=scale)
+def options(row: Row, worse: Denoiser) -> Row:
+    """How `restore` is asked for what a row of METHODS names."""
+    scale, repeats = row["auto"], row["repeats"]
+    return {
+        "method": row["method"], "steps": row["steps"], "repeats": abs(repeats),
+        "within": DWELL if repeats < 0 else (0.0, math.inf),
+        "wrap": None if scale == 1 else lambda inner: Auto(inner, worse, scale=scale),
+    }  # fmt: skip
 
 
 def measured(
@@ -156,22 +165,23 @@ def measured(
         known = any((r["method"], r["steps"], r["repeats"], r["auto"]) == (method, steps, repeats, scale) for r in kept)
         if known or (names and f"{method} {steps} {repeats} {scale:g}" not in names):
             continue
-        how: dict[str, Any] = {"method": method, "steps": steps, "repeats": repeats, "samples": samples}
-        how["wrap"] = by(worse, scale)
-        print(method, steps, repeats, scale, flush=True)
-        found = together(model, seen, first.x, **how)
-        median, centre, voted, one = first.readings(found, seconds_of(model, seen, first.x, **how))
+        row = {"method": method, "steps": steps, "repeats": repeats, "auto": scale}
+        print(row, flush=True)
+        found = together(model, seen, first.x, samples=samples, **options(row, worse))
+        median, centre, voted, one = first.readings(
+            found, seconds_of(model, seen, first.x, samples=samples, **options(row, worse))
+        )
         more = {"central": centre["right"], "voted": voted["right"], "one": one["right"]}
-        tried.append({**median, **more, "method": method, "steps": steps, "repeats": repeats, "auto": scale})
+        tried.append({**median, **more, **row})
     best = min(tried, key=lambda row: row["rmse"])
     told = f"{best['method']}, {best['steps']} steps" + f", each {best['repeats']} times" * (best["repeats"] > 1)
+    told += f", those that count {-best['repeats']} times" * (best["repeats"] < 0)
     told += f", autoguidance {best['auto']:g}" * (best["auto"] != 1)
     print("chosen:", told, flush=True)
     counts = {"updates": model.summary.get("steps"), "chosen_on": len(first.x), "samples": samples}
     if not images:
         return {**counts, "tried": tried}, None
-    how = {key: best[key] for key in ("method", "steps", "repeats")} | {"wrap": by(worse, best["auto"])}
-    found = together(model, seen, last.x, samples=samples, **how)
+    found = together(model, seen, last.x, samples=samples, **options(best, worse))
     rows = [
         last.scored("linear interpolation", last.line()),
         last.scored("nearest neighbour", last.nearest(examples.rows(train))),

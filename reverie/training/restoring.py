@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -142,6 +143,7 @@ def restore(
     steps: int | None = None,
     sampler: Sampler | None = None,
     repeats: int | None = None,
+    within: tuple[float, float] = (0.0, math.inf),
     particles: int = 64,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
@@ -149,8 +151,9 @@ def restore(
     """Samples of p(x_0 | y), by ancestral steps unless told otherwise. A noiseless observation is met exactly.
 
     `wrap` puts a guidance around the model first, so that its prior is the guided one: see `reverie.training.guides`.
-    Every step is done `repeats` times, with the process's noise between (5 of `repaint`, else 1). Raises UserError for
-    an unknown method, label, or an observation of another shape than the model's data.
+    Every step from a noise level σ/α `within` these two is done `repeats` times, with the process's noise between (5 of
+    `repaint`, else 1). Raises UserError for an unknown method, label, or an observation of another shape than the
+    model's data.
     """
     if model.stage is not None:
         raise UserError(
@@ -168,7 +171,7 @@ def restore(
     walk = model.walk(count, sampler=sampler or Ancestral(), steps=steps)
     visits = repeats or REPEATS.get(method, 1)
     if visits > 1:
-        walk = replace(walk, sampler=cast(Sampler, RePaint(walk.sampler, visits)))
+        walk = replace(walk, sampler=cast(Sampler, RePaint(walk.sampler, visits, *within)))
     guided = seeing(inner).eval()
     return Restored(observation.settle(_walked(guided, walk, Rng(seed).fork("restore"), progress)))
 

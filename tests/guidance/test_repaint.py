@@ -9,7 +9,7 @@ from reverie.core.rng import Rng
 from reverie.denoisers import GaussianData, Mixture
 from reverie.guidance import Mask, Observation, RePaint, Replacement, linear_posterior
 from reverie.processes import Gaussian, VpLinear
-from reverie.samplers import Ancestral, Ddim, sample
+from reverie.samplers import Ancestral, Ddim, Karras, sample, trajectory
 
 PROCESS = Gaussian(VpLinear())
 
@@ -31,6 +31,23 @@ def test_one_repeat_is_the_sampler_itself():
     assert torch.equal(once, Ddim().step(data, x, 0.6, 0.3, state=None, rng=Rng(1))[0])
     with pytest.raises(ValueError, match="at least 1, not 0"):
         RePaint(Ddim(), repeats=0)
+
+
+def test_only_steps_from_noise_levels_within_the_interval_are_repeated():
+    """A step from σ/α in [low, high] asks the denoiser `repeats` times, any other once."""
+    data = GaussianData(PROCESS, torch.tensor([0.4]).double(), torch.tensor([0.6]).double())
+    asked: list[float] = []
+    data.register_forward_pre_hook(lambda module, given: asked.append(float(given[1])))
+    times = Karras().times(PROCESS, 12)
+    *_, _ = trajectory(
+        data, RePaint(Ancestral(), repeats=3, low=0.3, high=8.0), torch.ones(2, 1).double(), times, rng=Rng(2)
+    )
+    levels = {t: PROCESS.schedule.sigma(t) / PROCESS.schedule.alpha(t) for t in times[:-1]}
+    within = [t for t, level in levels.items() if 0.3 <= level <= 8.0]
+    assert 2 <= len(within) <= 6
+    assert [asked.count(t) for t in levels] == [3 if t in within else 1 for t in levels]
+    with pytest.raises(ValueError, match="0 <= low < high, not 2"):
+        RePaint(Ancestral(), low=2.0, high=1.0)
 
 
 def test_repeats_bring_replacement_nearer_to_the_posterior_where_seen_and_unseen_depend_on_one_another():
