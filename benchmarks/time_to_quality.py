@@ -136,7 +136,9 @@ def others(side: str, evaluator: Evaluator, *, marks: list[float], count: int) -
     keep_memory()
     torch.manual_seed(0)
     module, loss, sample = OTHERS[side](evaluator.dataset)
-    averaged = torch.optim.swa_utils.AveragedModel(module, torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
+    averaged = torch.optim.swa_utils.AveragedModel(
+        module, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
+    )
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-4, betas=(0.9, 0.99))
     spent, steps = 0.0, 0
     for mark in marks:
