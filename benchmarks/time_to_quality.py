@@ -25,13 +25,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from benchmarks.evaluator import KEPT, Evaluator
 from benchmarks.machine import RESULTS, Meter, model, write
 from reverie.data import Dataset, open_data
 from reverie.networks import has_bf16, keep_memory, parameters
-from reverie.pictures import curves, render
+from reverie.pictures import render
+from reverie.pictures.plots import COLOURS
 from reverie.training.model import Model, load
 from reverie.training.session import Session
 
@@ -194,15 +196,23 @@ def merged(rows: list[Row]) -> list[Row]:
 
 
 def draw(rows: list[Row]) -> None:
-    """Distance against seconds of training, for every side, data set and precision, into the documentation."""
-    series: dict[str, tuple[list[float], list[float]]] = {}
-    for row in sorted(rows, key=lambda row: (row["data"], row["side"], row["precision"], row["seconds"])):
-        if row["evaluations"] == (10 if row["side"] == "reverie" else 50):
-            across, up = series.setdefault(f"{row['data']}, {row['side']}, {row['precision']}", ([], []))
-            across.append(row["seconds"])
-            up.append(row["distance"])
-    figure = curves(series, x="seconds of training", y="Fréchet distance (real images: 2)")
-    figure.axes[0].set_xscale("log")
+    """Distance against seconds of training: a panel for every data set, a line for every side and precision."""
+    shown = [row for row in rows if row["evaluations"] == (10 if row["side"] == "reverie" else 50)]
+    sets, sides = sorted({row["data"] for row in shown}), sorted({(row["side"], row["precision"]) for row in shown})
+    figure = Figure((3.4 * len(sets), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(sets), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, name in zip(panels, sets, strict=True):
+        for colour, (side, precision) in zip(COLOURS, sides, strict=False):
+            own = [row for row in shown if (row["data"], row["side"], row["precision"]) == (name, side, precision)]
+            own.sort(key=lambda row: row["seconds"])
+            across, up = [row["seconds"] for row in own], [row["distance"] for row in own]
+            axes.plot(across, up, color=colour, marker="o", markersize=4, label=f"{side}, {precision}")
+        axes.set(title=name, xscale="log", yscale="log", xlabel="seconds of training")
+        axes.set_xticks(marks := [30, 60, 180, 600, 1200], [str(mark) for mark in marks])
+        axes.minorticks_off()
+        axes.grid(alpha=0.25)
+    panels[0].set_ylabel("Fréchet distance (real images: 2)")
+    panels[0].legend(frameon=False)
     PICTURE.write_bytes(render(figure))
 
 
