@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,13 +34,12 @@ from reverie.training.rounded import swift
 
 RESULT = Path(__file__).parent / "results" / "inpainting.json"
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
-METHODS = (  # with steps, visits of each (below 0: of those within DWELL alone), and the strength of autoguidance
-    ("moment-matching", 20, 1, 1.0), ("moment-matching", 20, 3, 1.0), ("moment-matching", 20, -10, 1.0),
-    ("pi-gdm", 20, 1, 1.0), ("pi-gdm", 20, 3, 1.0), ("pi-gdm", 20, 10, 1.0), ("pi-gdm", 20, -10, 1.0),
-    ("pi-gdm", 20, -30, 1.0), ("pi-gdm", 20, 3, 1.5), ("pi-gdm", 20, 3, 2.0), ("moment-matching", 20, 1, 2.0),
-    ("projection", 20, 1, 1.0), ("repaint", 20, 5, 1.0),
+METHODS = (  # with steps, visits of each, and the strength of autoguidance by the run's first checkpoint
+    ("moment-matching", 20, 1, 1.0), ("moment-matching", 20, 3, 1.0), ("pi-gdm", 20, 1, 1.0), ("pi-gdm", 60, 1, 1.0),
+    ("pi-gdm", 20, 3, 1.0), ("pi-gdm", 20, 10, 1.0), ("pi-gdm", 20, 3, 2.0), ("projection", 20, 1, 1.0),
+    ("repaint", 20, 5, 1.0),
 )  # fmt: skip
-DWELL = (0.3, 8.0)  # noise levels σ/α at which it is settled what a picture shows
+KEYS = ("method", "steps", "repeats", "auto")
 ROWS = 500  # drawn at once
 Wrap = Callable[[Denoiser], Denoiser]
 Row = dict[str, Any]
@@ -102,14 +100,13 @@ class Halves:
 
 @torch.inference_mode()
 def together(
-    model: Model, seen: Mask, x: Tensor, *, samples: int, method: str, steps: int, repeats: int,
-    within: tuple[float, float], wrap: Wrap | None,
-) -> Tensor:  # fmt: skip
+    model: Model, seen: Mask, x: Tensor, *, samples: int, method: str, steps: int, repeats: int, wrap: Wrap | None
+) -> Tensor:
     """`samples` restorations (N, samples, *shape) of each of N pictures, many in a batch, as `restore` draws them."""
     per, found = max(1, ROWS // samples), []
     inner = swift(model, model.config, torch.device("cpu"))
     inner = inner if wrap is None else wrap(inner)
-    sampler = cast(Sampler, RePaint(Ancestral(), repeats, *within)) if repeats > 1 else Ancestral()
+    sampler = cast(Sampler, RePaint(Ancestral(), repeats)) if repeats > 1 else Ancestral()
     for start in range(0, len(x), per):
         y = seen.apply(x[start : start + per]).repeat_interleave(samples, 0)
         observation = Observation(seen, y)
@@ -139,18 +136,18 @@ def seconds_of(model: Model, seen: Mask, x: Tensor, *, samples: int, **how: Any)
 
 def options(row: Row, worse: Denoiser) -> Row:
     """How `restore` is asked for what a row of METHODS names."""
-    scale, repeats = row["auto"], row["repeats"]
-    return {
-        "method": row["method"], "steps": row["steps"], "repeats": abs(repeats),
-        "within": DWELL if repeats < 0 else (0.0, math.inf),
-        "wrap": None if scale == 1 else lambda inner: Auto(inner, worse, scale=scale),
-    }  # fmt: skip
+    scale = row["auto"]
+    wrap = None if scale == 1 else lambda inner: Auto(inner, worse, scale=scale)
+    return {**{key: row[key] for key in ("method", "steps", "repeats")}, "wrap": wrap}
 
 
 def measured(
-    data: str, run: str, *, choose: int, images: int, samples: int, names: list[str], kept: list[Row]
+    data: str, run: str, *, choose: int, images: int, samples: int, names: list[str], before: Row
 ) -> tuple[Row, Tensor | None]:
-    """The scores of every method on the first part, of the chosen one on the second, and rows to look at."""
+    """The scores of every method on the first part, of the chosen one on the second, and rows to look at.
+
+    What was found `before` of the same model, pictures and samples is not done again.
+    """
     model, examples = load(run), open_data(data)
     train, held = examples.split(float(model.config["training"].get("holdout", 0.1)))
     held = held[Rng(0).fork("inpainting").uniform(len(held)).argsort()]
@@ -160,12 +157,13 @@ def measured(
         return Halves(examples.rows(index), examples.labels(index), seen, labels)
 
     first, last = part(held[:choose]), part(held[choose : choose + images])
-    tried, worse = list(kept), earliest(run)
-    for method, steps, repeats, scale in METHODS:
-        known = any((r["method"], r["steps"], r["repeats"], r["auto"]) == (method, steps, repeats, scale) for r in kept)
-        if known or (names and f"{method} {steps} {repeats} {scale:g}" not in names):
+    counts = {"updates": model.summary.get("steps"), "chosen_on": len(first.x), "samples": samples}
+    tried = list(before["tried"]) if counts.items() <= before.items() else []
+    known, worse = [tuple(row[key] for key in KEYS) for row in tried], earliest(run)
+    for entry in METHODS:
+        if entry in known or (names and "{} {} {} {:g}".format(*entry) not in names):
             continue
-        row = {"method": method, "steps": steps, "repeats": repeats, "auto": scale}
+        row = dict(zip(KEYS, entry, strict=True))
         print(row, flush=True)
         found = together(model, seen, first.x, samples=samples, **options(row, worse))
         median, centre, voted, one = first.readings(
@@ -175,10 +173,8 @@ def measured(
         tried.append({**median, **more, **row})
     best = min(tried, key=lambda row: row["rmse"])
     told = f"{best['method']}, {best['steps']} steps" + f", each {best['repeats']} times" * (best["repeats"] > 1)
-    told += f", those that count {-best['repeats']} times" * (best["repeats"] < 0)
     told += f", autoguidance {best['auto']:g}" * (best["auto"] != 1)
     print("chosen:", told, flush=True)
-    counts = {"updates": model.summary.get("steps"), "chosen_on": len(first.x), "samples": samples}
     if not images:
         return {**counts, "tried": tried}, None
     found = together(model, seen, last.x, samples=samples, **options(best, worse))
@@ -204,11 +200,9 @@ def main() -> None:
     chosen = parser.parse_args()
     result = json.loads(chosen.out.read_text()) if chosen.out.is_file() else {}
     spec = open_data(chosen.data).spec
-    updates, kept = load(chosen.run).summary.get("steps"), result.get(spec.name, {})
-    same = (kept.get("updates"), kept.get("chosen_on"), kept.get("samples")) == (updates, chosen.choose, chosen.samples)
     result[spec.name], shown = measured(
         chosen.data, chosen.run, choose=chosen.choose, images=chosen.images, samples=chosen.samples,
-        names=chosen.names, kept=kept["tried"] if same else [],
+        names=chosen.names, before=result.get(spec.name, {}),
     )  # fmt: skip
     chosen.out.write_text(json.dumps(result, indent=1) + "\n")
     if shown is None:

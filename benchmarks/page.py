@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import measured
+
 RESULTS = Path(__file__).parent / "results"
 TEXT = Path(__file__).parent / "page.md"
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
@@ -15,12 +17,6 @@ PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 def read(name: str) -> dict[str, Any]:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def every(name: str) -> list[dict[str, Any]]:
-    """A result of every kind of processor that it was measured on."""
-    found = read(name)
-    return found.get("processors", [found] if found else [])
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -42,7 +38,7 @@ def where(found: dict[str, Any]) -> str:
 
 def train_step() -> str:
     """Images a second of every side, with its ratio to ours, on each kind of processor."""
-    return "\n\n".join(sides(found) for found in every("train_step")) or where({})
+    return "\n\n".join(sides(found) for found in measured("train_step")) or where({})
 
 
 def sides(found: dict[str, Any]) -> str:
@@ -69,7 +65,7 @@ def attainable(rates: dict[str, float]) -> float:
 
 def step_parts() -> str:
     """The share of the peak, and where the time goes, on each kind of processor."""
-    return "\n\n".join(map(shares, every("step_parts"))) or where({})
+    return "\n\n".join(map(shares, measured("step_parts"))) or where({})
 
 
 def shares(found: dict[str, Any]) -> str:

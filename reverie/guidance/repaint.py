@@ -33,7 +33,7 @@ class RePaint:
 
     Around a `Replacement` it is the published method; it keeps the marginals of any denoiser and any sampler of one
     step's memory. The jump is one step of the grid. Steps that begin outside the noise levels σ/α from `low` to `high`
-    are done once: what a picture shows is settled at a few of them.
+    are done once.
     Reference: Lugmayr et al. 2022, arXiv:2201.09865, section 4.2.
     """
 

@@ -236,12 +236,13 @@ class Session:
 
     def _preview(self, *, last: bool = False) -> Tensor | None:
         """A look, and a sheet of samples (but for the last one, in passing) with their moments beside the data's."""
-        entry = self.selection.look(self.run, self.model())
+        model = self.model()
+        entry = self.selection.look(self.run, model)
         if not self.world.is_main:
             return None
         self.view.pause()
         count = artefacts.sheet_size(self.spec)
-        x = (model := self.model()).draw(count, seed=self.run.seed, steps=None if last else artefacts.passing(model))
+        x = model.draw(count, seed=self.run.seed, steps=None if last else artefacts.passing(model))
         mean, spread = artefacts.moments(x)
         self._pending.append(entry | {"mean": mean, "spread": spread})
         finite = bool(torch.isfinite(x).all())
