@@ -10,6 +10,8 @@ from reverie.denoisers import GaussianData, Mixture
 from reverie.guidance import Mask, Observation, RePaint, Replacement, linear_posterior
 from reverie.processes import Gaussian, VpLinear
 from reverie.samplers import Ancestral, Ddim, Karras, sample, trajectory
+from reverie.training.model import load
+from reverie.training.restoring import restore
 
 PROCESS = Gaussian(VpLinear())
 
@@ -48,6 +50,17 @@ def test_only_steps_from_noise_levels_within_the_interval_are_repeated():
     assert [asked.count(t) for t in levels] == [3 if t in within else 1 for t in levels]
     with pytest.raises(ValueError, match="0 <= low < high, not 2"):
         RePaint(Ancestral(), low=2.0, high=1.0)
+
+
+def test_a_restoration_repeats_steps_within_its_noise_levels_alone(digits):
+    model = load(digits)
+    seen = Observation(Mask.half((1, 8, 8), "left"), torch.ones(1, 1, 8, 8))
+    once, nowhere, throughout = (
+        restore(model, seen, count=2, method="projection", **how).samples
+        for how in ({}, {"repeats": 3, "within": (1e6, 2e6)}, {"repeats": 3})
+    )
+    assert torch.equal(once, nowhere)
+    assert not torch.equal(once, throughout)
 
 
 def test_repeats_bring_replacement_nearer_to_the_posterior_where_seen_and_unseen_depend_on_one_another():

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reverie.cli.check import forecast
 from reverie.data import open_data
 from reverie.training import pace
 from reverie.training.defaults import choose
@@ -99,8 +100,12 @@ def test_a_limit_of_memory_leaves_the_updates_as_they_are(timed: list[int], tmp_
     assert not timed
 
 
-def test_a_pass_is_really_timed(tmp_path: Any) -> None:
-    """Without a stand-in, for a process that has no learned part of its own to hide behind."""
+def test_a_forecast_is_of_the_batch_that_a_run_would_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_seconds", lambda config, spec, x0, world: 0.01 * len(x0))
+    assert forecast(open_data("digits"))["batch"] == 16  # three minutes leave a thousand updates of at most 180 ms
+
+
+def test_a_pass_is_really_timed() -> None:
     chosen = {**SMALL, "training": {"minutes": 0.001}}
     data = open_data("digits")
     config = choose(data.spec, 1600, chosen)
