@@ -55,12 +55,12 @@ def test_only_steps_from_noise_levels_within_the_interval_are_repeated():
 def test_a_restoration_repeats_steps_within_its_noise_levels_alone(digits):
     model = load(digits)
     seen = Observation(Mask.half((1, 8, 8), "left"), torch.ones(1, 1, 8, 8))
-    once, nowhere, throughout = (
-        restore(model, seen, count=2, method="projection", **how).samples
-        for how in ({}, {"repeats": 3, "within": (1e6, 2e6)}, {"repeats": 3})
+    three, five, throughout = (
+        restore(model, seen, count=2, method="projection", repeats=repeats, within=within).samples
+        for repeats, within in ((3, (1e6, 2e6)), (5, (1e6, 2e6)), (3, (0.0, 1e6)))
     )
-    assert torch.equal(once, nowhere)
-    assert not torch.equal(once, throughout)
+    assert torch.equal(three, five)  # no step begins there, so none is repeated
+    assert not torch.equal(three, throughout)
 
 
 def test_repeats_bring_replacement_nearer_to_the_posterior_where_seen_and_unseen_depend_on_one_another():
