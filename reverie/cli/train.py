@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from reverie.cli import options
+from reverie.cli import options, seeing
 from reverie.core.errors import UserError
 from reverie.training.recipe import SECTIONS, merge, read_recipe, validated
 
@@ -35,7 +35,9 @@ def add(verbs: Any) -> None:
         "--recipe", metavar="NAME", help="a recipe by name or a .toml file; options given here win over it"
     )
     general.add_argument(
-        "--classifier", action="store_true", help="train a classifier of noisy data, to guide samples by"
+        "--classifier",
+        action="store_true",
+        help="train a classifier of noisy data, to guide samples by, or with --task of observations",
     )
     general.add_argument("--vae", action="store_true", help="train an autoencoder, for models of its codes (--latent)")
     general.add_argument("--latent", metavar="FOLDER", help="train in the codes of this autoencoder and decode samples")
@@ -47,6 +49,9 @@ def add(verbs: Any) -> None:
     general.add_argument("--quiet", action="store_true", help="print only the end and warnings")
     general.add_argument("-h", "--help", action="help", help="show this help and exit")
     general.add_argument("--help-all", action="help", help="show every option of every method and exit")
+    reads = parser.add_argument_group("what a classifier reads, if not noisy data (see reverie restore)")
+    reads.add_argument("--task", metavar="NAME", help=f"what is seen of an example: {', '.join(seeing.TASKS)}")
+    seeing.add(reads)
     options.add_reading(parser)
     options.add_sections(parser, SECTIONS, every=every)
     options.add_training(parser, every=every)
@@ -66,6 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
         _only_length(arguments)
     elif not arguments.data:
         raise UserError("name the data: a path or a built-in set, such as 'digits'")
+    seeing.settle(arguments)
+    if arguments.task and not arguments.classifier:
+        raise UserError("--task says what a classifier reads; give --classifier too")
     if arguments.classifier and arguments.vae:
         raise UserError("--classifier and --vae train different things; choose one")
     if arguments.classifier:
@@ -82,7 +90,7 @@ def _beside(arguments: argparse.Namespace, chosen: dict[str, Any], kind: str) ->
     from reverie.cli.bar import Terminal
     from reverie.data import open_data
     from reverie.training.autoencoding import train_vae
-    from reverie.training.classifier import train_classifier
+    from reverie.training.classifier import Sight, train_classifier
 
     train: Any = {"classifier": train_classifier, "vae": train_vae}[kind]
     section = BESIDE[kind]
@@ -92,18 +100,23 @@ def _beside(arguments: argparse.Namespace, chosen: dict[str, Any], kind: str) ->
         raise UserError(f"--{kind} takes no --{other[0]}; options of its network are --{section}.NAME (see --help-all)")
     training = chosen.get("training", {})
     taken = {"minutes": "minutes", "steps": "steps", "batch": "batch", "learning_rate": "rate", "holdout": "holdout"}
-    for name in training:
-        if name not in taken:
-            raise UserError(f"--{kind} takes of --training {', '.join(sorted(taken))}, not '{name}'")
+    for option in training:
+        if option not in taken:
+            raise UserError(f"--{kind} takes of --training {', '.join(sorted(taken))}, not '{option}'")
     dataset = open_data(arguments.data, **options.reading(arguments))
+    name, more = f"{dataset.spec.name}-{kind}", {}
+    if arguments.task:
+        sight = Sight(seeing.operator(arguments, dataset.spec), arguments.noise, seeing.told(arguments))
+        name, more = f"{name}-{arguments.task}", {"sight": sight}
     with Terminal(quiet=arguments.quiet) as view:
         train(
             dataset,
-            arguments.out or Path("runs") / f"{dataset.spec.name}-{kind}",
+            arguments.out or Path("runs") / name,
             network=chosen.get(section),
             seed=int(chosen.get("seed", 0)),
             view=view,
-            **{taken[name]: value for name, value in training.items()},
+            **{taken[option]: value for option, value in training.items()},
+            **more,
         )
     return 0
 

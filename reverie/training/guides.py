@@ -22,7 +22,7 @@ from reverie.core.errors import UserError, unknown
 from reverie.denoisers import Condition, Denoiser, gaussian
 from reverie.guidance import Auto, Classifier, ClassifierFree, Identity, Potential, Product
 from reverie.guidance.base import bind
-from reverie.training.classifier import LabelModel, load_classifier
+from reverie.training.classifier import LabelModel, load_classifier, named
 from reverie.training.model import Model, device_of, earliest, load
 from reverie.training.reading import read_example
 
@@ -180,6 +180,9 @@ def _weight(text: str) -> float:
 
 def _by_classifier(run: str, model: Model, label: str | int | None, strength: Strength) -> Steering:
     labels = load_classifier(run)
+    if labels.observed is not None:
+        told = named(labels.observed)
+        raise UserError(f"the classifier '{run}' reads observations ({told}): use it as --label classifier:{run}")
     labels.network.to(device_of(model))
     if labels.spec.shape != model.spec.shape:
         raise UserError(f"the classifier '{run}' is for {labels.spec.shape}, the model for {model.spec.shape}")

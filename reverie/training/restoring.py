@@ -18,7 +18,7 @@ from reverie.core import catalog
 from reverie.core.errors import UserError, unknown
 from reverie.core.rng import Rng
 from reverie.data import Spec, is_picture, to_picture
-from reverie.denoisers import Denoiser
+from reverie.denoisers import Condition, Denoiser
 from reverie.guidance import (
     Blur,
     Bounded,
@@ -116,11 +116,15 @@ def _bounds(spec: Spec) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Restored:
-    """Samples (N, *shape) in model units, and for particles the log-evidence in nats and the effective sample size."""
+    """Samples (N, *shape) in model units, and for particles the log-evidence in nats and the effective sample size.
+
+    `labels` (N,) where each sample drew its own.
+    """
 
     samples: Tensor
     log_evidence: float | None = None
     effective: float | None = None
+    labels: Tensor | None = None
 
     @property
     def mean(self) -> Tensor:
@@ -138,7 +142,7 @@ def restore(
     *,
     count: int = 8,
     method: str = "moment-matching",
-    label: str | int | None = "none",
+    label: str | int | Tensor | None = "none",
     wrap: Callable[[Denoiser], Denoiser] | None = None,
     steps: int | None = None,
     sampler: Sampler | None = None,
@@ -150,7 +154,9 @@ def restore(
 ) -> Restored:
     """Samples of p(x_0 | y), by ancestral steps unless told otherwise. A noiseless observation is met exactly.
 
-    `wrap` puts a guidance around the model first, so that its prior is the guided one: see `reverie.training.guides`.
+    `label` may be p(c | y) (classes,), as of a classifier of observations: every sample then draws its own label, for
+    p(x_0 | y) = Σ_c p(c | y) p(x_0 | c, y). `wrap` puts a guidance around the model first, so that its prior is the
+    guided one: see `reverie.training.guides`.
     Every step from a noise level σ/α `within` these two is done `repeats` times, with the process's noise between (5 of
     `repaint`, else 1). Raises UserError for an unknown method, label, or an observation of another shape than the
     model's data.
@@ -162,28 +168,53 @@ def restore(
     if tuple(observation.operator.shape) != tuple(model.spec.shape):
         raise UserError(f"the operator is for {observation.operator.shape}, the model for {tuple(model.spec.shape)}")
     seeing = around(method, observation, model.spec)
-    condition = model.condition(1, label if model.spec.classes else None, None, 0)
+    condition = _condition(model, label, count, seed)
     inner = swift(model, model.config, device_of(model))
     inner = inner if wrap is None else wrap(inner)
-    inner = inner if condition is None else inner.given(condition)
     if method == "particles":
+        if isinstance(label, Tensor):
+            raise UserError("particles are weighed for one label: name it, or choose another method")
+        inner = inner if condition is None else inner.given(condition)
         return _by_particles(model, inner, observation, count, steps, particles, seed)
     walk = model.walk(count, sampler=sampler or Ancestral(), steps=steps)
     visits = repeats or REPEATS.get(method, 1)
     if visits > 1:
         walk = replace(walk, sampler=cast(Sampler, RePaint(walk.sampler, visits, *within)))
     guided = seeing(inner).eval()
-    return Restored(observation.settle(_walked(guided, walk, Rng(seed).fork("restore"), progress)))
+    found = observation.settle(_walked(guided, walk, condition, Rng(seed).fork("restore"), progress))
+    own = condition.label if isinstance(label, Tensor) and condition is not None else None
+    return Restored(found, labels=None if own is None else own[:count].cpu())
+
+
+def _condition(model: Model, label: str | int | Tensor | None, count: int, seed: int) -> Condition | None:
+    """One label for all samples, or a label for each of whole blocks of them, drawn by the probabilities given."""
+    if not isinstance(label, Tensor):
+        return model.condition(1, label if model.spec.classes else None, None, 0)
+    if label.shape != (len(model.spec.classes),) or not torch.isfinite(label).all() or label.min() < 0:
+        told = f"one of each of {len(model.spec.classes)} classes, 0 or above"
+        raise UserError(f"probabilities of labels need {told}, not {label.tolist()}")
+    u = Rng(seed).fork("label").uniform(BLOCK * math.ceil(count / BLOCK)).double()
+    return Condition(drawn(label, u).to(device_of(model)))
+
+
+def drawn(chances: Tensor, u: Tensor) -> Tensor:
+    """The labels at the quantiles u (…,) in [0, 1) of probabilities (…, classes), int64."""
+    heights = chances.double().cumsum(-1)
+    below = u.double().clamp(max=1 - 2**-50)  # of the whole, whatever it rounds to
+    return (below[..., None] * heights[..., -1:] >= heights).sum(-1)
 
 
 @torch.inference_mode()
-def _walked(guided: Denoiser, walk: Walk, rng: Rng, progress: Callable[[int], None] | None) -> Tensor:
+def _walked(
+    guided: Denoiser, walk: Walk, condition: Condition | None, rng: Rng, progress: Callable[[int], None] | None
+) -> Tensor:
     """Sample i draws from stream i alone, in small whole blocks: few samples are wanted, and each is dear."""
     count, out = walk.shape[0], []
     for start in range(0, count, BLOCK):
         streams = rng.at(start)
         x1 = prior(guided, (BLOCK, *walk.shape[1:])).sample(streams.fork("prior"))
-        *_, last = trajectory(guided, walk.sampler, x1, walk.times, rng=streams)
+        own = guided if condition is None else guided.given(condition.rows(slice(start, start + BLOCK)))
+        *_, last = trajectory(own, walk.sampler, x1, walk.times, rng=streams)
         out.append(last.x[: count - start].cpu())
         if progress:
             progress(min(start + BLOCK, count))
@@ -204,6 +235,8 @@ def contents(spec: Spec, observation: Observation, restored: Restored, made: dic
     }
     told = {"log_evidence_nats": restored.log_evidence, "effective_particles": restored.effective}
     note = {**made, **{k: v for k, v in told.items() if v is not None}}
+    if restored.labels is not None:
+        note["sample_labels"] = [spec.classes[k] for k in restored.labels.tolist()]
     found["restore.json"] = json.dumps(note, indent=1).encode() + b"\n"
     if isinstance(operator, Mask):
         found["mask.npy"] = _npy((~operator.mask).to(torch.uint8))

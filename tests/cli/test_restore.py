@@ -10,6 +10,7 @@ from PIL import Image
 from untrained import write_model
 
 from reverie.cli import restore as verb
+from reverie.cli.main import main
 from reverie.core.errors import UserError
 from reverie.data import open_data
 from reverie.training.classifier import train_classifier
@@ -139,6 +140,49 @@ def test_a_classifier_steers_a_restoration_by_a_model_without_labels(unlabelled,
     plain, guided = (np.load(tmp_path / name / "mean.npy") for name in ("plain", "three"))
     assert np.allclose(guided[..., 4:], np.load(example)[..., 4:], atol=1e-4)
     assert not np.allclose(guided[..., :4], plain[..., :4], atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier of right halves, by the command line; hardly trained."""
+    folder = tmp_path_factory.mktemp("models") / "reader"
+    words = ["train", "digits", "--classifier", "--task", "inpaint", "--part", "left", "--steps", "30"]
+    assert main([*words, "--out", str(folder), "--quiet"]) == 0
+    return folder
+
+
+def test_every_sample_draws_a_label_read_off_the_observation(model, reader, example, tmp_path, capsys):
+    words = [model, "--input", example, "--task", "inpaint", "--part", "left", "--steps", "2", "--samples", "9"]
+    assert restore(*words, "--label", f"classifier:{reader}", "--out", tmp_path / "out") == 0
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told.startswith("label: ")
+    assert "%)" in told
+    record = json.loads((tmp_path / "out" / "restore.json").read_text())
+    assert len(record["sample_labels"]) == 9
+    assert set(record["sample_labels"]) <= set("0123456789")
+    assert np.allclose(np.load(tmp_path / "out" / "mean.npy")[..., 4:], np.load(example)[..., 4:], atol=1e-4)
+
+
+def test_a_label_is_read_by_the_classifier_of_such_observations_alone(
+    model, unlabelled, labeller, reader, example, tmp_path
+):
+    given = ["--input", example, "--label", f"classifier:{reader}", "--task"]
+    refused = [
+        ([model, *given, "inpaint", "--part", "right"], "reads other observations: task inpaint, part left"),
+        ([model, *given, "inpaint", "--part", "left", "--noise", "0.1"], "with noise 0.0, not 0.1"),
+        ([model, *given, "inpaint", "--part", "left", "--method", "particles"], "samples of one label; name it"),
+        ([unlabelled, *given, "inpaint", "--part", "left"], "but the model has no labels"),
+        ([model, "--input", example, "--task", "inpaint", "--part", "left", "--label", f"classifier:{labeller}"],
+         "reads noisy data; one of observations is trained with --task"),
+        ([model, "--input", example, "--task", "denoise", "--guide", f"classifier:{reader}", "--label", "3"],
+         f"use it as --label classifier:{reader}"),
+    ]  # fmt: skip
+    for words, text in refused:
+        with pytest.raises(UserError) as caught:
+            restore(*words, "--out", tmp_path / "out")
+        assert text in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_product_is_a_prior_of_restorations(trained, example, tmp_path):

@@ -212,6 +212,9 @@ def test_a_classifier_is_trained_and_steers(run: Path, tmp_path: Path) -> None:
         (["--classifier", "--labeller.width", "wide"], "labeller.width must be a whole number, not 'wide'"),
         (["--classifier", "--labeller.width", "0"], "width must be at least 1"),
         (["--vae", "--schedule", "cosine"], "--vae takes no --schedule"),
+        (["--classifier", "--part", "left"], "--part says what is seen of an example; name the task with --task"),
+        (["--task", "denoise"], "--task says what a classifier reads; give --classifier too"),
+        (["--classifier", "--task", "inpaint"], "needs either --mask FILE or --part PART"),
         (["--labeller", "classifier"], "the network that --classifier trains; give that too"),
     ],
 )

@@ -40,14 +40,14 @@ def paced(chosen: Config, world: World | None = None) -> Config:
 @pytest.mark.parametrize(
     ("minutes", "batch", "looks"),
     [
-        (60.0, None, [16]),
-        (12.0, 64, [16, 32, 64, 128]),
-        (6.0, 32, [16, 32, 64]),
-        (3.5, 16, [16, 32]),
+        (240.0, None, [16]),
+        (48.0, 64, [16, 32, 64, 128]),
+        (24.0, 32, [16, 32, 64]),
+        (14.0, 16, [16, 32]),
         (0.1, SMALLEST, [16, 32]),
     ],
 )
-def test_the_batch_is_the_largest_that_leaves_a_thousand_updates(
+def test_the_batch_is_the_largest_that_leaves_four_thousand_updates(
     timed: list[int], minutes: float, batch: int | None, looks: list[int]
 ) -> None:
     chosen = {"training": {"minutes": minutes}}
@@ -102,7 +102,7 @@ def test_a_limit_of_memory_leaves_the_updates_as_they_are(timed: list[int], tmp_
 
 def test_a_forecast_is_of_the_batch_that_a_run_would_take(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "_seconds", lambda config, spec, x0, world: 0.01 * len(x0))
-    assert forecast(open_data("digits"))["batch"] == 16  # three minutes leave a thousand updates of at most 180 ms
+    assert forecast(open_data("digits"))["batch"] == 16  # three minutes leave four thousand updates of at most 45 ms
 
 
 def test_a_pass_is_really_timed() -> None:
