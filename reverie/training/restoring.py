@@ -190,8 +190,9 @@ def _condition(model: Model, label: str | int | Tensor | None, count: int, seed:
     """One label for all samples, or a label for each of whole blocks of them, drawn by the probabilities given."""
     if not isinstance(label, Tensor):
         return model.condition(1, label if model.spec.classes else None, None, 0)
-    if label.shape != (len(model.spec.classes),) or not torch.isfinite(label).all() or label.min() < 0:
-        told = f"one of each of {len(model.spec.classes)} classes, 0 or above"
+    wrong = label.shape != (len(model.spec.classes),) or not torch.isfinite(label).all() or label.min() < 0
+    if wrong or label.sum() == 0:
+        told = f"one of each of {len(model.spec.classes)} classes, 0 or above and not all 0"
         raise UserError(f"probabilities of labels need {told}, not {label.tolist()}")
     u = Rng(seed).fork("label").uniform(BLOCK * math.ceil(count / BLOCK)).double()
     return Condition(drawn(label, u).to(device_of(model)))
