@@ -55,7 +55,9 @@ def test_labels_are_drawn_as_often_as_they_are_probable():
     assert drawn(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor([0.5, 0.5])).tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("wrong", [torch.ones(3) / 3, torch.full((10,), float("nan")), -torch.eye(10)[1], torch.zeros(10)])
+@pytest.mark.parametrize(
+    "wrong", [torch.ones(3) / 3, torch.full((10,), float("nan")), -torch.eye(10)[1], torch.zeros(10)]
+)
 def test_probabilities_that_cannot_be_are_refused(digits, wrong):
     with pytest.raises(UserError, match="probabilities of labels need one of each of 10 classes, 0 or above"):
         restore(load(digits), SEEN, label=wrong)
