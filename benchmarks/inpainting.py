@@ -169,7 +169,8 @@ def measured(
 ) -> tuple[Row, Tensor | None]:  # fmt: skip
     """The scores of every method on the first part, of the chosen one on the second, and rows to look at.
 
-    What was found `before` of the same model, pictures and samples is not done again.
+    What was found `before` of the same model, pictures and samples is not done again; what was judged then is kept
+    where no others are to be judged and the same method is still the best.
     """
     model, examples = load(run), open_data(data)
     train, held = examples.split(float(model.config["training"].get("holdout", 0.1)))
@@ -181,8 +182,10 @@ def measured(
 
     first, last = part(held[:choose]), part(held[choose : choose + images])
     counts = {"updates": model.summary.get("steps"), "chosen_on": len(first.x), "samples": samples}
-    tried = list(before["tried"]) if counts.items() <= before.items() else []
-    known, worse = [tuple(row.get(key, 1.0) for key in KEYS) for row in tried], earliest(run)
+    if reader is not None:
+        counts["reader_updates"] = reader.config["steps"]
+    tried = [{"cfg": 1.0, **row} for row in before["tried"]] if counts.items() <= before.items() else []
+    known, worse = [tuple(row[key] for key in KEYS) for row in tried], earliest(run)
     for entry in METHODS if reader is None else METHODS + LABELLED:
         if entry in known or (names and "{} {} {} {:g} {:g}".format(*entry) not in names):
             continue
@@ -197,11 +200,12 @@ def measured(
     best = min(tried, key=lambda row: row["rmse"])
     told = f"{best['method']}, {best['steps']} steps" + f", each {best['repeats']} times" * (best["repeats"] > 1)
     told += f", autoguidance {best['auto']:g}" * (best["auto"] != 1)
-    told += f", classifier-free guidance {best.get('cfg', 1):g}" * (best.get("cfg", 1) != 1)
+    told += f", classifier-free guidance {best['cfg']:g}" * (best["cfg"] != 1)
     print("chosen:", told, flush=True)
     if not images:
-        return {**counts, "tried": tried}, None
-    found = together(model, seen, last.x, samples=samples, **options({"cfg": 1.0, **best}, worse, reader))
+        kept = before if counts.items() <= before.items() and before.get("chosen") == told else {}
+        return {**kept, **counts, "tried": tried}, None
+    found = together(model, seen, last.x, samples=samples, **options(best, worse, reader))
     rows = [
         last.scored("linear interpolation", last.line()),
         last.scored("nearest neighbour", last.nearest(examples.rows(train))),

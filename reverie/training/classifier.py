@@ -102,7 +102,7 @@ class LabelModel:
             raise UserError(f"this classifier reads other observations: {named(own)}")
         device = next(self.network.parameters()).device
         back = observation.operator.inverse(observation.y.to(device))
-        return logits(self.network, back, torch.zeros(len(back)), self.spec.std).float().softmax(1).cpu()
+        return self.log_probs(back).float().exp().cpu()
 
 
 def named(observed: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 Smaller batches make more updates, each nearly as good as long as there are few of them. On MNIST ten minutes of two
 cores without bfloat16 make 1,675 updates of 128 and end at a Fréchet distance of 26.4 (2,000 samples), 5,776 of 32 at
-19.8; where ten minutes made 8,041 updates of 128 these were better than twice as many of 64, so the turn is between.
+19.8; where ten minutes made 8,041 updates of 128 they were better than ten minutes of 64, so the turn is between.
 Reference: McCandlish et al. 2018, arXiv:1812.06162 (the batch size at which noise begins to tell grows over a run).
 """
 

@@ -194,8 +194,8 @@ def _condition(model: Model, label: str | int | Tensor | None, count: int, seed:
     if wrong or label.sum() == 0:
         told = f"one of each of {len(model.spec.classes)} classes, 0 or above and not all 0"
         raise UserError(f"probabilities of labels need {told}, not {label.tolist()}")
-    u = Rng(seed).fork("label").uniform(BLOCK * math.ceil(count / BLOCK)).double()
-    return Condition(drawn(label, u).to(device_of(model)))
+    u = Rng(seed).fork("label").uniform(BLOCK * math.ceil(count / BLOCK))
+    return Condition(drawn(label.cpu(), u).to(device_of(model)))
 
 
 def drawn(chances: Tensor, u: Tensor) -> Tensor:
